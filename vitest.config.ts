@@ -1,0 +1,29 @@
+import { defineConfig } from "vitest/config";
+
+// Tests import the packages' sources: no build is needed, and a stack trace points at the line that was written.
+const conditions = ["@holdfast/source", "node", "import", "module", "default"];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: conditions } },
+  test: {
+    include: [
+      "packages/*/src/**/*.test.ts",
+      "apps/*/src/**/*.test.ts",
+      "bench/src/**/*.test.ts",
+      "scripts/**/*.test.ts",
+      "docs/**/*.test.ts",
+    ],
+    setupFiles: ["./scripts/assert-node.ts"],
+    pool: "forks",
+    execArgv: ["--conditions=@holdfast/source"],
+    testTimeout: 20_000,
+    hookTimeout: 30_000,
+    coverage: {
+      provider: "v8",
+      include: ["packages/*/src/**/*.ts", "apps/*/src/**/*.ts"],
+      exclude: ["**/*.test.ts", "**/index.ts"],
+      reporter: ["text-summary", "html"],
+    },
+  },
+});
