@@ -15,6 +15,7 @@ export default defineConfig({
       "docs/**/*.test.ts",
     ],
     setupFiles: ["./scripts/assert-node.ts"],
+    reporters: ["default", "./scripts/plain-reporter.ts"],
     pool: "forks",
     execArgv: ["--conditions=@holdfast/source"],
     testTimeout: 20_000,
