@@ -1,0 +1,18 @@
+import type { Random } from "@holdfast/core";
+
+/**
+ * The same numbers for the same seed, on every machine: chance that a test can repeat.
+ *
+ * Mulberry32 (Tommy Ettinger, public domain): 32 bits of state, period 2^32, even enough for tests and simulations.
+ *
+ * @param seed any whole number; only its lowest 32 bits count
+ */
+export function seededRandom(seed: number): Random {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
