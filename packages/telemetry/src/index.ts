@@ -1,1 +1,9 @@
-export {};
+export { startTelemetry } from "./start.ts";
+export type {
+  LogCounts,
+  SpanCounts,
+  StoryCounts,
+  Telemetry,
+  TelemetryOptions,
+  TelemetryResult,
+} from "./telemetry.ts";
