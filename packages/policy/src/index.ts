@@ -1,1 +1,23 @@
-export {};
+export type { LivePolicy } from "./live-policy.ts";
+export type {
+  EchoRow,
+  LayerVersion,
+  LiveLayers,
+  LiveTarget,
+  RejectedOverride,
+  TargetListener,
+} from "./live-target.ts";
+export type { Override, OverrideId, OverrideLayer, Overrides } from "./override.ts";
+export type { OverrideListener, OverrideStore, WriteResult } from "./override-store.ts";
+export type { LifecyclePolicy, Policy, TelemetryPolicy } from "./policy.ts";
+export { PolicyError, type PolicyProblem } from "./policy-error.ts";
+export type {
+  Bound,
+  BreakerPolicy,
+  Mode,
+  PoolPolicy,
+  RetryPolicy,
+  TargetPolicy,
+  Tunable,
+  TuningPolicy,
+} from "./target-policy.ts";
