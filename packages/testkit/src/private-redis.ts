@@ -98,15 +98,14 @@ class RedisProcess implements PrivateRedis {
   async start(): Promise<void> {
     const logFile = join(this.#directory, "redis.log");
     const log = openSync(logFile, "w");
-    const child = spawn(
-      this.#path,
-      [
-        ...["--bind", "127.0.0.1", "--port", String(this.port), "--dir", this.#directory],
-        ...["--save", "", "--appendonly", "no", "--daemonize", "no", ...this.#args],
-      ],
+    const listen = ["--bind", "127.0.0.1", "--port", String(this.port)];
+    const keepNothing = ["--dir", this.#directory, "--save", "", "--appendonly", "no", "--daemonize", "no"];
+    const child = spawn(this.#path, [...listen, ...keepNothing, ...this.#args], {
+      stdio: ["ignore", log, log],
+      cwd: this.#directory,
       // Not in the terminal's foreground group: Ctrl-C is for this process to handle.
-      { stdio: ["ignore", log, log], detached: true, cwd: this.#directory },
-    );
+      detached: true,
+    });
     closeSync(log);
     child.unref();
     const failed = (reason: string): HoldfastError =>
