@@ -1,0 +1,150 @@
+import { startProber } from "@holdfast/testkit";
+import { numberField } from "../events.ts";
+import { type Act, instancesOf, ms, type Stage, watchTraffic } from "./stage.ts";
+
+interface TracedSpan {
+  traceId: string;
+  spanId: string;
+  parentSpanId?: string | undefined;
+  name: string;
+  startTimeMs: number;
+  durationMs: number;
+  status: string;
+  attributes: Record<string, unknown>;
+  links: { traceId: string; spanId: string }[];
+  resource?: Record<string, unknown>;
+}
+
+export const crash: Act = {
+  title: "5  An instance stalls, then crashes, and its story is told",
+  async play(stage) {
+    const { fleet, events, admin, terminal, traffic } = stage;
+    const victim = instancesOf(fleet, "payments")[0]!;
+    const failedProbes: number[] = [];
+    await using prober = startProber({
+      url: `${victim.probeUrl}/readyz`,
+      periodMs: 250,
+      timeoutMs: 1_000,
+      onResult: (result) => {
+        if (!result.ok) failedProbes.push(result.durationMs);
+      },
+    });
+    const from = Date.now();
+    // The answer comes only after the stall.
+    const stall = admin.inject(victim, { blockMs: 2_500 });
+    terminal.say(`${victim.name}: event loop blocked for 2.5 s; its readiness probe is asked every 250 ms`);
+    await watchTraffic(stage, "stalled", 2_500);
+    await stall;
+    terminal.say(
+      `${failedProbes.length} probes failed during the stall, answered within ${ms(Math.max(...failedProbes))} each (a probe on the main thread would have timed out)`,
+    );
+
+    const crashedAt = Date.now();
+    await admin.inject(victim, { crash: true });
+    const crashed = await events.until(
+      () => events.all("process ended", (line) => line.instance === victim.name && line.readAtMs >= crashedAt)[0],
+      10_000,
+    );
+    terminal.say(
+      crashed
+        ? `${victim.name}: died of an uncaught exception, exit code ${crashed.fields.code}`
+        : `${victim.name} did not die`,
+    );
+    const restarted = await events.until(
+      () => events.all("ready", (line) => line.instance === victim.name && line.readAtMs >= crashedAt)[0],
+      15_000,
+    );
+    if (restarted)
+      terminal.say(`${victim.name}: ready again ${ms(restarted.readAtMs - crashedAt)} after the crash was asked for`);
+    const watching = watchTraffic(stage, "waiting for the story", 15_000);
+    const story = await Promise.race([findStory(stage, victim.name, crashedAt), watching.then(() => undefined)]);
+    const seen = traffic.summary(from);
+    if (story) for (const line of story.lines) terminal.say(line);
+    await prober.close();
+
+    return [
+      {
+        what: "stalled, not dead",
+        measured: `${failedProbes.length} readiness probes answered "stalled" in at most ${ms(Math.max(...failedProbes))}; the process was left alive`,
+        happened: failedProbes.length > 0,
+      },
+      {
+        what: "crash story",
+        measured: story
+          ? `trace ${story.traceId}: ${story.probes} failed probes, ${story.requests} requests in flight linked; told ${ms(story.toldMs)} after the restart was ready; ${seen.errors} of ${seen.calls} checkouts failed meanwhile`
+          : "not told",
+        happened: story !== undefined && story.probes > 0 && story.requests > 0,
+      },
+    ];
+  },
+};
+
+interface Story {
+  traceId: string;
+  probes: number;
+  requests: number;
+  toldMs: number;
+  lines: string[];
+}
+
+/** Asks the controller, which keeps recent traces, for the incident of this instance. */
+async function findStory({ fleet, events }: Stage, instance: string, sinceMs: number): Promise<Story | undefined> {
+  const told = await events.until(
+    () => events.all("death told", (line) => line.instance === instance && line.readAtMs >= sinceMs)[0],
+    15_000,
+  );
+  if (!told) return undefined;
+  const traceId = String(told.fields.traceId);
+  for (let attempt = 0; attempt < 30; attempt++) {
+    const response = await fetch(`${fleet.controllerUrl}/api/traces/${traceId}`, {
+      signal: AbortSignal.timeout(2_000),
+    });
+    if (response.ok) {
+      const { spans } = (await response.json()) as { spans: TracedSpan[] };
+      const crashSpan = spans.find((span) => span.name === "lifecycle.crash");
+      if (crashSpan) return tell(told.fields, spans, crashSpan, numberField(told, "sinceReadyMs"));
+    }
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  return undefined;
+}
+
+function tell(
+  fields: Readonly<Record<string, unknown>>,
+  spans: readonly TracedSpan[],
+  crashSpan: TracedSpan,
+  toldMs: number,
+): Story {
+  const ordered = [...spans].sort((a, b) => a.startTimeMs - b.startTimeMs);
+  const zero = ordered[0]!.startTimeMs;
+  const probes = ordered.filter((span) => span.name === "lifecycle.probe");
+  const ownTrace = crashSpan.links.filter((link) => link.traceId === crashSpan.traceId);
+  return {
+    traceId: crashSpan.traceId,
+    probes: probes.length,
+    requests: crashSpan.links.length - ownTrace.length,
+    toldMs,
+    lines: [
+      `the next process told the story, trace ${String(fields.traceId)}:`,
+      ...ordered.map(
+        (span) =>
+          `    +${String(Math.round(span.startTimeMs - zero)).padStart(5)} ms  ${span.name.padEnd(22)} ${describe(span)}`,
+      ),
+    ],
+  };
+}
+
+function describe(span: TracedSpan): string {
+  const { attributes, links } = span;
+  const words = [
+    attributes["exception.type"],
+    attributes["exception.message"],
+    attributes["probe.outcome"],
+    attributes.reason,
+  ]
+    .filter((word) => word !== undefined)
+    .map(String);
+  if (links.length > 0) words.push(`${links.length} links`);
+  words.push(ms(span.durationMs));
+  return words.join(", ");
+}

@@ -1,0 +1,42 @@
+import { numberField } from "../events.ts";
+import { type Act, ms, watchTraffic } from "./stage.ts";
+
+export const storeDies: Act = {
+  title: "4  The store dies in mid-traffic, and comes back empty",
+  async play(stage) {
+    const { fleet, events, terminal, traffic } = stage;
+    const store = fleet.privateStore;
+    if (!store)
+      return [{ what: "store killed", measured: `not tried: ${fleet.storeName} is not this demo's own server` }];
+    const from = Date.now();
+    await store.kill();
+    terminal.say(`${fleet.storeName} killed with SIGKILL`);
+    await watchTraffic(stage, "without the store", 3_000);
+    const alone = traffic.summary(from);
+    terminal.say(`${alone.calls} checkouts without it, ${alone.errors} failed`);
+    await store.revive();
+    const revivedAt = Date.now();
+    const expected = fleet.instances.filter((instance) => instance.role !== "storefront").length;
+    const back = await events.until(() => {
+      const lines = events.all("breaker store shared", (line) => numberField(line, "atMs") >= revivedAt);
+      const names = new Set(lines.map((line) => line.instance));
+      return names.size >= expected
+        ? Math.max(...lines.map((line) => numberField(line, "atMs"))) - revivedAt
+        : undefined;
+    }, 10_000);
+    await watchTraffic(stage, "with the store again", 1_000);
+    const seen = traffic.summary(from);
+    terminal.say(
+      back === undefined
+        ? "not every instance shares its state again"
+        : `all share their state again ${ms(back)} after its return`,
+    );
+    return [
+      {
+        what: "store killed",
+        measured: `${seen.calls} checkouts, ${seen.errors} failed; shared again ${back === undefined ? "not within 10 s" : `${ms(back)} after its return`}`,
+        happened: seen.errors === 0 && back !== undefined && back <= 2_000,
+      },
+    ];
+  },
+};
