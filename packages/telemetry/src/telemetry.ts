@@ -1,4 +1,4 @@
-import type { Clock, Logger, Random, SpanObserver, StoryAttributes, StorySink } from "@holdfast/core";
+import type { Clock, Logger, LogLevel, Random, SpanObserver, StoryAttributes, StorySink } from "@holdfast/core";
 
 export interface TelemetryOptions {
   /** `service.name`. */
@@ -89,8 +89,12 @@ export interface Telemetry {
   readonly sink: StorySink;
   /** Told of every span recorded from now on. The returned function takes it back. */
   addObserver(observer: SpanObserver): () => void;
-  /** A logger whose lines carry the active span's ids, and also go out as OTLP log records. */
-  logger(base: Logger): Logger;
+  /**
+   * A logger whose lines carry the active span's ids, and also go out as OTLP log records.
+   *
+   * @param level the least level that goes out; default "info"
+   */
+  logger(base: Logger, level?: LogLevel | undefined): Logger;
   counts(): SpanCounts;
   /** Sends what waits. Resolves when it was confirmed, refused, or `deadlineMs` passed; never rejects. */
   forceFlush(deadlineMs: number): Promise<void>;
