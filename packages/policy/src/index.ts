@@ -9,6 +9,7 @@ export type {
 } from "./live-target.ts";
 export type { Override, OverrideId, OverrideLayer, Overrides } from "./override.ts";
 export type { OverrideListener, OverrideStore, WriteResult } from "./override-store.ts";
+export { defaultPolicy, loadPolicyFile, type ParsePolicyOptions, parsePolicy } from "./parse-policy.ts";
 export type { LifecyclePolicy, Policy, TelemetryPolicy } from "./policy.ts";
 export { PolicyError, type PolicyProblem } from "./policy-error.ts";
 export type {
@@ -21,3 +22,4 @@ export type {
   Tunable,
   TuningPolicy,
 } from "./target-policy.ts";
+export { checkTunable, formatTunable, getTunable, isTunable, tunables, withTunables } from "./tunable.ts";
