@@ -1,4 +1,4 @@
-export type { LivePolicy } from "./live-policy.ts";
+export { type LivePolicy, type LivePolicyOptions, livePolicy } from "./live-policy.ts";
 export type {
   EchoRow,
   LayerVersion,
@@ -7,6 +7,7 @@ export type {
   RejectedOverride,
   TargetListener,
 } from "./live-target.ts";
+export { memoryOverrideStore } from "./memory-override-store.ts";
 export type { Override, OverrideId, OverrideLayer, Overrides } from "./override.ts";
 export type { OverrideListener, OverrideStore, WriteResult } from "./override-store.ts";
 export { defaultPolicy, loadPolicyFile, type ParsePolicyOptions, parsePolicy } from "./parse-policy.ts";

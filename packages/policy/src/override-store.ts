@@ -8,11 +8,14 @@ export type WriteResult =
   | { ok: true }
   | { ok: false; reason: "stale-epoch" | "version-conflict"; stored: { epoch: number; version: number } };
 
+/** Must not throw. */
 export interface OverrideListener {
   /** Called with what is stored at the start, and again whenever it is read and differs. */
   onChange(overrides: Overrides, id: OverrideId): void;
   /** Called when the store could not be read; it goes on trying. What was told before stays true as far as anyone knows. */
   onError?: ((error: unknown) => void) | undefined;
+  /** Called when the store could be read again after an error, before `onChange` if something differs. */
+  onRecovery?: (() => void) | undefined;
 }
 
 /** Where overrides are kept: Redis, SQLite or memory, all with the same meaning. */
@@ -35,4 +38,20 @@ export interface OverrideStore extends AsyncDisposable {
   watch(ids: readonly OverrideId[], listener: OverrideListener): () => void;
   /** Ends every watch and frees what the store opened. */
   close(): Promise<void>;
+}
+
+/**
+ * The rule that every store applies, here in the one place that they are compared with.
+ *
+ * @returns why the write is refused; undefined when it may happen
+ */
+export function refuseWrite(
+  stored: { epoch: number; version: number } | undefined,
+  next: { epoch: number; version: number },
+): WriteResult | undefined {
+  if (!stored) return undefined;
+  const { epoch, version } = stored;
+  if (next.epoch < epoch) return { ok: false, reason: "stale-epoch", stored: { epoch, version } };
+  if (next.version !== version + 1) return { ok: false, reason: "version-conflict", stored: { epoch, version } };
+  return undefined;
 }
