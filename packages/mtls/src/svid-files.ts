@@ -145,8 +145,8 @@ class SvidFiles implements X509Source {
   async first(options: SvidFilesOptions): Promise<void> {
     const initTimeoutMs = numberOption("initTimeoutMs", options.initTimeoutMs, 30_000, { min: 0, max: 600_000 });
     const { signal } = options;
-    signal?.throwIfAborted();
     await this.#load();
+    signal?.throwIfAborted();
     this.#arm();
     if (this.#isWhole()) return;
     // The waiting itself must hold the process: a top-level await that only unref'd timers serve ends it in silence.

@@ -34,6 +34,8 @@ export interface IssueOptions {
   keyUsages?: readonly KeyUsage[] | undefined;
   /** Default true. */
   keyUsageCritical?: boolean | undefined;
+  /** Signs with the key of this SVID instead of the authority's: what a workload must never be able to do. */
+  signedBy?: IssuedSvid | undefined;
 }
 
 export interface IssuedSvid {
@@ -132,8 +134,9 @@ export class ThrowawayAuthority {
     if (keyUsages.length > 0) extensions.push(keyUsage(x509, keyUsages, keyUsageCritical));
     if (names.length > 0) extensions.push(new x509.SubjectAlternativeNameExtension(names, subject === ""));
     const keys = await generateKeys();
+    const issuer = options.signedBy ? await issuerOf(x509, options.signedBy) : this.#issuer;
     const leafPem = await sign(x509, this.#clock, {
-      issuer: this.#issuer,
+      issuer,
       subject,
       publicKey: keys.publicKey,
       ttlMs: options.ttlMs ?? HOUR_MS,
@@ -143,7 +146,7 @@ export class ThrowawayAuthority {
     const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
     return {
       spiffeId: id,
-      certPem: leafPem + this.#intermediatesPem,
+      certPem: leafPem + (options.signedBy ? issuer.pem : this.#intermediatesPem),
       keyPem: `${x509.PemConverter.encode(pkcs8, "PRIVATE KEY")}\n`,
     };
   }
@@ -200,6 +203,16 @@ async function sign(x509: X509, clock: Clock, options: SignOptions): Promise<str
 
 async function generateKeys(): Promise<CryptoKeyPair> {
   return await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
+}
+
+async function issuerOf(x509: X509, svid: IssuedSvid): Promise<Issuer> {
+  const certificate = new x509.X509Certificate(x509.PemConverter.decodeFirst(svid.certPem));
+  const pkcs8 = x509.PemConverter.decodeFirst(svid.keyPem);
+  const privateKey = await webcrypto.subtle.importKey("pkcs8", pkcs8, ALGORITHM, false, ["sign"]);
+  const publicKey = await webcrypto.subtle.importKey("spki", certificate.publicKey.rawData, ALGORITHM, true, [
+    "verify",
+  ]);
+  return { name: certificate.subject, keys: { privateKey, publicKey }, pem: svid.certPem };
 }
 
 function keyUsage(
