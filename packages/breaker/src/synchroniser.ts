@@ -1,0 +1,203 @@
+import { randomBytes } from "node:crypto";
+import { type Clock, type Logger, messageOf, type Random, type Timer } from "@holdfast/core";
+import type { Exchange } from "./fleet-side.ts";
+import type { FleetLink, Gate } from "./gate.ts";
+import { type BreakerStore, STORE_SCHEMA } from "./store.ts";
+
+/** Between two regular exchanges, give or take a fifth. */
+const FLUSH_EVERY_MS = 100;
+/** Between two attempts while the store is out of reach, give or take a fifth. */
+const RETRY_EVERY_MS = 400;
+/** Exchanges at once: so many may come in a burst, and so many a second after it. */
+const URGENT_BURST = 5;
+const URGENT_PER_SECOND = 2;
+/** Breakers whose next exchange is due this soon come along with the others. */
+const COMPANY_MS = 20;
+/** Requests of one exchange at most, so that one script never holds the store for long. */
+const MOST_PER_EXCHANGE = 200;
+
+interface Attached {
+  readonly gate: Gate;
+  readonly unwatch: () => void;
+}
+
+export interface SynchroniserOptions {
+  store: BreakerStore;
+  clock: Clock;
+  random: Random;
+  logger: Logger;
+}
+
+/**
+ * Keeps the breakers of one process in step with one store: a single exchange for all of them, about every 100 ms while
+ * there is something to tell, at once when there is news, every two seconds in any case. One exchange is under way at a
+ * time, so replies come in order.
+ */
+export class Synchroniser {
+  readonly #store: BreakerStore;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #logger: Logger;
+  readonly #attached = new Map<Gate, Attached>();
+  readonly #unlisten: () => void;
+  #timer: Timer | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+  #underWay = false;
+  /** When the exchange after the one under way was asked for. */
+  #againAtMs = Number.POSITIVE_INFINITY;
+  #lastMs = Number.NEGATIVE_INFINITY;
+  #failed = false;
+  #urgent = URGENT_BURST;
+  #urgentAtMs: number;
+
+  constructor(options: SynchroniserOptions) {
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.#logger = options.logger;
+    this.#urgentAtMs = this.#clock.monotonic();
+    this.#unlisten = this.#store.onSharing((sharing) => this.#onSharing(sharing));
+  }
+
+  attach(gate: Gate): void {
+    const unwatch = this.#store.watch(gate.fleet!.id, (view) => gate.hint(view));
+    this.#attached.set(gate, { gate, unwatch });
+    const link: FleetLink = { wake: () => this.#schedule(this.#regularMs()), urge: () => this.#urge() };
+    gate.connect(link);
+    gate.approach();
+  }
+
+  /** Returns whether it was the last. */
+  detach(gate: Gate): boolean {
+    const attached = this.#attached.get(gate);
+    if (!attached) return false;
+    attached.unwatch();
+    this.#attached.delete(gate);
+    gate.connect(undefined);
+    if (this.#attached.size > 0) return false;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#unlisten();
+    return true;
+  }
+
+  #regularMs(): number {
+    return this.#lastMs + this.#spread(this.#failed ? RETRY_EVERY_MS : FLUSH_EVERY_MS);
+  }
+
+  #spread(ms: number): number {
+    return ms * (0.8 + 0.4 * this.#random());
+  }
+
+  /** Out of turn, as often as its allowance goes: however much happens, the store's load stays bounded. */
+  #urge(): void {
+    const nowMs = this.#clock.monotonic();
+    this.#urgent = Math.min(URGENT_BURST, this.#urgent + ((nowMs - this.#urgentAtMs) / 1_000) * URGENT_PER_SECOND);
+    this.#urgentAtMs = nowMs;
+    if (this.#urgent >= 1 && this.#timerAtMs > nowMs && !this.#failed) {
+      this.#urgent--;
+      this.#schedule(nowMs);
+    } else {
+      this.#schedule(this.#regularMs());
+    }
+  }
+
+  #schedule(atMs: number): void {
+    if (this.#underWay) {
+      this.#againAtMs = Math.min(this.#againAtMs, atMs);
+      return;
+    }
+    if (this.#timer && this.#timerAtMs <= atMs) return;
+    this.#timer?.cancel();
+    this.#timerAtMs = atMs;
+    this.#timer = this.#clock.after(Math.max(0, atMs - this.#clock.monotonic()), () => {
+      this.#timer = undefined;
+      this.#timerAtMs = Number.POSITIVE_INFINITY;
+      void this.#exchange();
+    });
+  }
+
+  #onSharing(sharing: boolean): void {
+    if (sharing) {
+      this.#failed = false;
+      for (const { gate } of this.#attached.values()) gate.approach();
+    } else {
+      for (const { gate } of this.#attached.values()) gate.leave();
+    }
+  }
+
+  /** Never rejects. */
+  async #exchange(): Promise<void> {
+    const nowMs = this.#clock.monotonic();
+    const due: Gate[] = [];
+    for (const { gate } of this.#attached.values()) {
+      if (due.length < MOST_PER_EXCHANGE && gate.nextExchangeMs(nowMs) <= nowMs + COMPANY_MS) due.push(gate);
+    }
+    if (due.length > 0) {
+      this.#underWay = true;
+      this.#lastMs = nowMs;
+      const begun = due.map((gate) =>
+        gate.beginExchange(nowMs, randomBytes(8).toString("hex"), [this.#random(), this.#random()]),
+      );
+      await this.#send(due, begun);
+      this.#underWay = false;
+    }
+    if (this.#attached.size === 0) return;
+    const laterMs = this.#clock.monotonic();
+    const regularMs = this.#regularMs();
+    let nextMs = this.#failed ? regularMs : this.#againAtMs;
+    this.#againAtMs = Number.POSITIVE_INFINITY;
+    for (const { gate } of this.#attached.values()) {
+      nextMs = Math.min(nextMs, Math.max(gate.nextExchangeMs(laterMs), regularMs));
+    }
+    this.#schedule(nextMs);
+  }
+
+  async #send(gates: readonly Gate[], begun: readonly Exchange[]): Promise<void> {
+    try {
+      const replies = await this.#store.sync(begun.map((exchange) => exchange.request));
+      this.#failed = false;
+      for (const [place, gate] of gates.entries()) {
+        // It may have been detached while the reply was on its way.
+        if (!this.#attached.has(gate)) continue;
+        const known = gate.fleet!.foreignSchema;
+        gate.finishExchange(begun[place]!, replies[place]!);
+        const { foreignSchema } = gate.fleet!;
+        if (foreignSchema !== undefined && foreignSchema !== known) {
+          this.#logger.warn(
+            { breaker: gate.fleet!.id, schema: foreignSchema, known: STORE_SCHEMA },
+            "the store's record was written by a newer version: this breaker goes on alone until it is upgraded",
+          );
+        }
+      }
+    } catch (error) {
+      this.#failed = true;
+      for (const { gate } of this.#attached.values()) {
+        gate.leave();
+        gate.failExchange();
+      }
+      if (this.#attached.size > 0) {
+        this.#logger.warn(
+          { store: this.#store.kind, error: messageOf(error) },
+          "the breakers' store is out of reach: every instance goes on alone until it is back",
+        );
+      }
+    }
+  }
+}
+
+const synchronisers = new WeakMap<BreakerStore, Synchroniser>();
+
+/** Puts a gate in step with its store. Returns the way out. */
+export function joinFleet(gate: Gate, options: SynchroniserOptions): () => void {
+  const { store } = options;
+  let synchroniser = synchronisers.get(store);
+  if (!synchroniser) {
+    synchroniser = new Synchroniser(options);
+    synchronisers.set(store, synchroniser);
+  }
+  synchroniser.attach(gate);
+  return () => {
+    if (synchroniser.detach(gate)) synchronisers.delete(store);
+  };
+}
