@@ -141,7 +141,7 @@ const breaker: Section<BreakerPolicy> = section<BreakerPolicy>(
     },
     halfOpenPermits: {
       key: "halfOpenPermits",
-      shape: count({ min: 1, max: 1_000 }),
+      shape: count({ min: 1, max: 100 }),
       fallback: 3,
       why: "Trial calls in flight while half-open, over the whole fleet. One may hang; three rarely do.",
     },
@@ -243,9 +243,9 @@ const target: Section<TargetDocument> = section<TargetDocument>(
     attemptTimeoutMs: {
       key: "attemptTimeout",
       shape: duration({ min: 1, max: HOUR }),
-      fallback: (before) => Math.min(3 * SECOND, before.deadlineMs),
-      fallbackText: "3s, or `deadline` where that is shorter",
-      why: "For one attempt. Leaves the default deadline room for three.",
+      fallback: (before) => Math.min(2 * SECOND, before.deadlineMs),
+      fallbackText: "2s, or `deadline` where that is shorter",
+      why: "For one attempt. The default deadline has room for three and their waits.",
     },
     retry: { key: "retry", shape: retry, fallback: () => retry.empty(), why: "When a failed attempt is repeated." },
     breaker: {
