@@ -1,11 +1,10 @@
 import type { Clock, Logger, Random } from "@holdfast/core";
-import { OTLPLogExporter } from "@opentelemetry/exporter-logs-otlp-grpc";
-import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-grpc";
-import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-grpc";
+import type { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-grpc";
 import type { ReadableLogRecord } from "@opentelemetry/sdk-logs";
 import { PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace";
 import { ExportQueue } from "./export-queue.ts";
+import { lateModules } from "./late-modules.ts";
 import { MetricDelivery } from "./metric-delivery.ts";
 import { ReconnectingExporter } from "./reconnecting-exporter.ts";
 
@@ -30,16 +29,14 @@ export interface Pipelines {
 
 export function openPipelines(options: PipelineOptions): Pipelines {
   const { endpoint, metricExportIntervalMs, logger, clock, random } = options;
-  // grpc-js keeps apart what names itself differently: each new exporter gets a connection of its own.
-  const config = (use: string) => (nth: number) => ({ url: endpoint, userAgent: `holdfast-${use}/${nth}` });
-  const traceConfig = config("traces");
-  const storyConfig = config("stories");
-  const metricConfig = config("metrics");
-  const logConfig = config("logs");
-  const traces = new ReconnectingExporter((nth) => new OTLPTraceExporter(traceConfig(nth)));
-  const storyExporter = new ReconnectingExporter((nth) => new OTLPTraceExporter(storyConfig(nth)));
-  const logRecords = new ReconnectingExporter((nth) => new OTLPLogExporter(logConfig(nth)));
-  const metrics = new MetricDelivery(new ReconnectingExporter((nth) => new OTLPMetricExporter(metricConfig(nth))));
+  const { OTLPTraceExporter } = lateModules.traceExporter();
+  const { OTLPMetricExporter } = lateModules.metricExporter();
+  const { OTLPLogExporter } = lateModules.logExporter();
+  const config = { url: endpoint };
+  const traces = new ReconnectingExporter(() => new OTLPTraceExporter(config));
+  const storyExporter = new ReconnectingExporter(() => new OTLPTraceExporter(config));
+  const logRecords = new ReconnectingExporter(() => new OTLPLogExporter(config));
+  const metrics = new MetricDelivery(new ReconnectingExporter(() => new OTLPMetricExporter(config)));
   const told = (signal: string) => ({
     clock,
     random,

@@ -2,10 +2,10 @@ import { rateLimitedLogger, silentLogger, systemClock, systemRandom } from "@hol
 import { context, diag, logs, metrics, type ProxyTracerProvider, propagation, trace } from "@opentelemetry/api";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { AggregationType, InstrumentType, type ViewOptions } from "@opentelemetry/sdk-metrics";
-import { NodeSDK } from "@opentelemetry/sdk-node";
 import { logDiagnostics } from "./diagnostics.ts";
 import { resolveEndpoint, resolveMetricInterval } from "./endpoint.ts";
 import { instrumentations } from "./instrumentations.ts";
+import { lateModules } from "./late-modules.ts";
 import { OtlpStorySink } from "./otlp-story-sink.ts";
 import { openPipelines } from "./pipelines.ts";
 import { logRecordProcessor, spanProcessor } from "./queue-processors.ts";
@@ -46,10 +46,11 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
   if (foreign) logger.warn({}, "another OpenTelemetry SDK runs in this process: its spans stay with it");
   else logDiagnostics(logger);
 
-  // Before the exporters: they load grpc-js, and the first to load a module decides whether it can be patched.
+  // Before anything that loads grpc-js.
   const patched = options.instrumentations === false || foreign ? [] : instrumentations();
   const pipelines = endpoint ? openPipelines({ endpoint, metricExportIntervalMs, logger, clock, random }) : null;
   if (!foreign) {
+    const { NodeSDK } = lateModules.sdkNode();
     new NodeSDK({
       autoDetectResources: false,
       resource: resourceFromAttributes({ ...resource } as Parameters<typeof resourceFromAttributes>[0]),

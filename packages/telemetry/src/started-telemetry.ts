@@ -63,7 +63,9 @@ export class StartedTelemetry implements Telemetry {
     const pipelines = this.#parts.export?.pipelines;
     if (!pipelines || this.#result) return;
     const { spans, logs: records, metricReader } = pipelines;
+    const letGo = holdProcess();
     await this.#within(deadlineMs, Promise.allSettled([spans.flush(), records.flush(), metricReader.forceFlush()]));
+    letGo();
   }
 
   shutdown(deadlineMs: number): Promise<TelemetryResult> {
@@ -82,6 +84,7 @@ export class StartedTelemetry implements Telemetry {
   async #close(deadlineMs: number): Promise<TelemetryResult> {
     const { clock, endpoint, observers, unregister } = this.#parts;
     const startedAt = clock.monotonic();
+    const letGo = holdProcess();
     const open = this.#parts.export;
     let metrics: TelemetryResult["metrics"] = "off";
     if (open) {
@@ -101,6 +104,7 @@ export class StartedTelemetry implements Telemetry {
       void pipelines.disconnect();
     }
     unregister();
+    letGo();
     const spans = this.counts();
     const records: LogCounts = this.#logCounts();
     const lost = spans.failed + spans.dropped + records.failed + records.dropped + (metrics === "failed" ? 1 : 0);
@@ -134,4 +138,10 @@ export class StartedTelemetry implements Telemetry {
       value.then(settle, () => settle(undefined));
     });
   }
+}
+
+/** Keeps the process alive: all other timers here do not, and a pause between two attempts must not end it early. */
+function holdProcess(): () => void {
+  const hold = setInterval(() => {}, 60_000);
+  return () => clearInterval(hold);
 }

@@ -1,0 +1,3 @@
+import { telemetry } from "./start.mjs";
+
+globalThis.startedBefore = telemetry;

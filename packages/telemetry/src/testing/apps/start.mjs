@@ -1,0 +1,3 @@
+import { startTelemetry } from "@holdfast/telemetry";
+
+export const telemetry = startTelemetry({ service: "traced" });

@@ -1,0 +1,9 @@
+// Static imports first, as a service has them: by the time main runs, everything is loaded.
+import http, { get } from "node:http";
+import * as grpc from "@grpc/grpc-js";
+import pg from "pg";
+import { serveAndCall } from "./serve-and-call.mjs";
+
+const telemetry = globalThis.startedBefore ?? (await import("./start.mjs")).telemetry;
+await serveAndCall({ http, get, grpc, pg });
+console.log(JSON.stringify(await telemetry.shutdown(10_000)));
