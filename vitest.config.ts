@@ -1,7 +1,8 @@
 import { defineConfig } from "vitest/config";
 
 // Tests import the packages' sources: no build is needed, and a stack trace points at the line that was written.
-const conditions = ["@holdfast/source", "node", "import", "module", "default"];
+// Vitest hands these to Node as well: "import" or "module" among them would make require() find ES modules in pg.
+const conditions = ["@holdfast/source", "node"];
 
 export default defineConfig({
   resolve: { conditions },
