@@ -8,6 +8,7 @@ import {
   systemRandom,
   wordOption,
 } from "@holdfast/core";
+import { type Backoff, fullJitter } from "./backoff.ts";
 import type { BreakerGate } from "./breaker-gate.ts";
 
 /**
@@ -15,6 +16,9 @@ import type { BreakerGate } from "./breaker-gate.ts";
  * or retried is counted and shown on the spans. `off`: the transport alone, without spans or metrics of this package.
  */
 export type Mode = "enforce" | "observe" | "off";
+
+/** What a target needs of a fetch. The global one and undici's are such. */
+export type HttpFetch = (url: URL, init: RequestInit) => Promise<Response>;
 
 export interface RetryOptions {
   /** Attempts of one call, the first included. Default 3, from 1 to 20; 1 never retries. */
@@ -54,7 +58,7 @@ export interface TargetOptions extends TargetSettings {
   /** The gate that every attempt passes. Default null: none. */
   breaker?: BreakerGate | null | undefined;
   /** Sends HTTP requests. Default: undici's fetch, on a connection pool that belongs to the target and closes with it. */
-  fetch?: typeof globalThis.fetch | undefined;
+  fetch?: HttpFetch | undefined;
   logger?: Logger | undefined;
   clock?: Clock | undefined;
   random?: Random | undefined;
@@ -73,6 +77,7 @@ export interface ResolvedSettings {
   readonly deadlineMs: number;
   readonly attemptTimeoutMs: number;
   readonly retry: ResolvedRetry;
+  readonly backoff: Backoff;
   readonly urls: readonly URL[];
 }
 
@@ -84,6 +89,7 @@ const LONGEST_CALL_MS = 3_600_000;
  * @throws TypeError or RangeError naming the option and the value
  */
 export function resolveSettings(settings: TargetSettings, previous?: ResolvedSettings): ResolvedSettings {
+  const retry = resolveRetry(settings.retry ?? {}, previous?.retry);
   return Object.freeze({
     mode: wordOption("mode", settings.mode, previous?.mode ?? "observe", ["enforce", "observe", "off"]),
     deadlineMs: numberOption("deadlineMs", settings.deadlineMs, previous?.deadlineMs ?? 10_000, {
@@ -94,7 +100,8 @@ export function resolveSettings(settings: TargetSettings, previous?: ResolvedSet
       min: 1,
       max: LONGEST_CALL_MS,
     }),
-    retry: resolveRetry(settings.retry ?? {}, previous?.retry),
+    retry,
+    backoff: fullJitter({ baseMs: retry.baseDelayMs, maxMs: retry.maxDelayMs }),
     urls: settings.urls === undefined ? (previous?.urls ?? []) : settings.urls.map(resolveUrl),
   });
 }
@@ -141,7 +148,7 @@ function resolveUrl(value: string | URL, index: number): URL {
 export interface ResolvedTarget {
   readonly name: string;
   readonly breaker: BreakerGate | null;
-  readonly fetch: typeof globalThis.fetch | undefined;
+  readonly fetch: HttpFetch | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly random: Random;

@@ -55,8 +55,8 @@ function resolve(options: RetryBudgetOptions): Terms {
 /** A ring of counters stamped with their slot's number. Advanced by the time it is told, never by a timer. */
 class WindowedBudget implements RetryBudget {
   #terms: Terms;
-  readonly #calls: number[] = new Array<number>(SLOTS).fill(0);
-  readonly #retries: number[] = new Array<number>(SLOTS).fill(0);
+  readonly #calls: number[] = Array.from({ length: SLOTS }, () => 0);
+  readonly #retries: number[] = Array.from({ length: SLOTS }, () => 0);
   #callsInWindow = 0;
   #retriesInWindow = 0;
   #newestSlot = Number.NEGATIVE_INFINITY;

@@ -1,4 +1,10 @@
-import type { Mode, TargetOptions, TargetSettings } from "./options.ts";
+import type { Clock } from "@holdfast/core";
+import { HttpExchange } from "./http-exchange.ts";
+import { readRequest, resolveAddress } from "./http-request.ts";
+import { type HttpFetch, type Mode, resolveTarget, type TargetOptions, type TargetSettings } from "./options.ts";
+import { Pipeline } from "./pipeline.ts";
+import { RunExchange } from "./run-exchange.ts";
+import { type UndiciTransport, undiciTransport } from "./undici-transport.ts";
 
 export interface TargetRequestInit extends RequestInit {
   /** Sent as the body in JSON, with its content type. Not together with `body`. */
@@ -62,6 +68,77 @@ export interface Target extends AsyncDisposable {
  *
  * @throws TypeError or RangeError naming the option and the value
  */
-export function createTarget(_options: TargetOptions): Target {
-  throw new Error("not written yet");
+export function createTarget(options: TargetOptions): Target {
+  return new GuardedTarget(options);
+}
+
+/** The pipeline of a target, for the package's other transports. */
+export function pipelineOf(target: Target): Pipeline {
+  const pipeline = pipelines.get(target);
+  if (!pipeline) throw new TypeError("target must be one that createTarget made");
+  return pipeline;
+}
+
+const pipelines = new WeakMap<Target, Pipeline>();
+
+class GuardedTarget implements Target {
+  readonly #pipeline: Pipeline;
+  readonly #clock: Clock;
+  readonly #givenFetch: HttpFetch | undefined;
+  /** Made by the first request: a target that speaks gRPC needs none. */
+  #transport: UndiciTransport | undefined;
+  #turn = 0;
+
+  constructor(options: TargetOptions) {
+    const resolved = resolveTarget(options);
+    this.#pipeline = new Pipeline(resolved, options);
+    this.#clock = resolved.clock;
+    this.#givenFetch = resolved.fetch;
+    pipelines.set(this, this.#pipeline);
+  }
+
+  get name(): string {
+    return this.#pipeline.name;
+  }
+
+  get mode(): Mode {
+    return this.#pipeline.settings.mode;
+  }
+
+  async fetch(input: string | URL, init: TargetRequestInit = {}): Promise<Response> {
+    const { urls } = this.#pipeline.settings;
+    const request = readRequest(init);
+    const first = resolveAddress(input, urls, this.#turn++);
+    const address = (attempt: number): URL => (attempt === 1 ? first : resolveAddress(input, urls, this.#turn++));
+    const exchange = new HttpExchange(this.name, request, address, this.#fetch(), this.#clock);
+    return this.#pipeline.call(exchange, { signal: init.signal ?? undefined });
+  }
+
+  run<T>(fn: (context: RunContext) => T | PromiseLike<T>, options: RunOptions = {}): Promise<T> {
+    return this.#pipeline.call(new RunExchange(this.name, fn, options), options);
+  }
+
+  reconfigure(settings: TargetSettings): void {
+    this.#pipeline.reconfigure(settings);
+  }
+
+  async close(): Promise<void> {
+    this.#pipeline.close();
+    const transport = this.#transport;
+    if (!transport) return;
+    // Requests in flight end by their deadline; in observe mode nothing else would ever end them.
+    const timer = this.#clock.after(this.#pipeline.settings.deadlineMs, () => void transport.destroy());
+    await transport.close();
+    timer.cancel();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #fetch(): HttpFetch {
+    if (this.#givenFetch) return this.#givenFetch;
+    this.#transport ??= undiciTransport();
+    return this.#transport.fetch;
+  }
 }
