@@ -1,3 +1,4 @@
+export { createLifecycle } from "./create-lifecycle.ts";
 export type { DeathCause, DeathException, DeathStory } from "./death-story.ts";
 export type {
   DrainableServer,
@@ -15,6 +16,3 @@ export type {
   ShutdownPhase,
 } from "./lifecycle.ts";
 export { type LifecycleEvent, type LifecycleState, nextState } from "./lifecycle-state.ts";
-export declare function createLifecycle(
-  options: import("./lifecycle.ts").LifecycleOptions,
-): Promise<import("./lifecycle.ts").Lifecycle>;

@@ -76,7 +76,7 @@ export interface ShutdownHookOptions {
 }
 
 /** Fails by throwing, by rejecting, or by returning false. */
-export type HealthCheck = (context: { signal: AbortSignal }) => Promise<unknown> | unknown;
+export type HealthCheck = (context: { signal: AbortSignal }) => unknown;
 
 export interface HealthCheckOptions {
   /** Whether its failure takes readiness away; else it only makes the instance degraded. Default false. */
