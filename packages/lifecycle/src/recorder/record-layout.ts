@@ -11,28 +11,37 @@ function region(slots: number, slotBytes: number): Region {
   return at;
 }
 
-/**
- * Where things stand in a record. Each region has one writer, the main thread or the watch thread. Regions of two slots
- * hold one value and are written by turns.
- */
-export const layout = {
+/** Where things stand in a record. Each region has one writer, the main thread or the watch thread. */
+export interface RecordLayout {
   /** Main: who this process is. */
-  identity: region(1, 8_192),
+  identity: Region;
   /** Main: the exception that was not caught. */
-  exception: region(1, 16_384),
+  exception: Region;
   /** Main: the process ended in an orderly way. */
-  end: region(1, 1_024),
+  end: Region;
   /** Main: how far the shutdown has come. */
-  shutdown: region(2, 4_096),
+  shutdown: Region;
   /** Watch: the last sign of life. */
-  beat: region(2, 256),
+  beat: Region;
   /** Watch: the incident that is open. */
-  incident: region(2, 512),
+  incident: Region;
   /** Watch: failed probes and stalls; slot 0 is the one that opened the incident, the others are a ring. */
+  anomalies: Region;
+  /** Main: spans that are open. */
+  spans: Region;
+}
+
+/** Regions of two slots hold one value and are written by turns. The spans are last, so that a file is as short as it can be. */
+export const layout: RecordLayout = {
+  identity: region(1, 8_192),
+  exception: region(1, 16_384),
+  end: region(1, 1_024),
+  shutdown: region(2, 4_096),
+  beat: region(2, 256),
+  incident: region(2, 512),
   anomalies: region(64, 512),
-  /** Main: spans that are open. Last, so that a file is only as long as the most spans that were ever open at once. */
   spans: region(1_024, 1_024),
-} as const;
+};
 
 export const LARGEST_SLOT_BYTES = 16_384;
 export const RECORD_BYTES: number = next;
