@@ -142,8 +142,9 @@ export interface Lifecycle extends AsyncDisposable {
    * Runs the phases; a second call waits for the first one's end. Does not end the process: after a signal, `exit` does.
    *
    * @param trigger what asked for it, for example "SIGTERM"
+   * @param options `lameDuck`: whether requests are still accepted for a while. Default true.
    */
-  shutdown(trigger: string): Promise<void>;
+  shutdown(trigger: string, options?: { lameDuck?: boolean | undefined }): Promise<void>;
   /**
    * Tells, once, how the previous process of this name ended: through the sink, as spans. Goes on trying in the
    * background when that fails.

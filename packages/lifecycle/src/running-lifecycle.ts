@@ -204,8 +204,8 @@ export class RunningLifecycle implements Lifecycle {
     this.#drainOnShutdown(server);
   }
 
-  shutdown(trigger: string): Promise<void> {
-    return this.#shutDown(trigger, true);
+  shutdown(trigger: string, options: { lameDuck?: boolean | undefined } = {}): Promise<void> {
+    return this.#shutDown(trigger, options.lameDuck ?? true);
   }
 
   async tellPreviousDeath(): Promise<DeathStory | null> {
