@@ -1,3 +1,5 @@
+export { tracesItself } from "./grpc-instrumentation.ts";
+export { nameRoute } from "./http-route.ts";
 export { startTelemetry } from "./start.ts";
 export type {
   LogCounts,

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from "node:http";
 import { processGlobal } from "@holdfast/core";
 import type { Instrumentation } from "@opentelemetry/instrumentation";
-import { GrpcInstrumentation } from "@opentelemetry/instrumentation-grpc";
 import { HttpInstrumentation } from "@opentelemetry/instrumentation-http";
 import { PgInstrumentation } from "@opentelemetry/instrumentation-pg";
 import { UndiciInstrumentation } from "@opentelemetry/instrumentation-undici";
+import { grpcInstrumentation } from "./grpc-instrumentation.ts";
 import { patchLoadedModules, patchModulesToCome } from "./loaded-modules.ts";
 
 /** The kubelet's probes and preStop hooks: they come every few seconds, for ever, and nobody asks after one of them. */
@@ -19,7 +19,7 @@ export function instrumentations(): Instrumentation[] {
     const made = [
       new HttpInstrumentation({ ignoreIncomingRequestHook: isProbe }),
       new UndiciInstrumentation(),
-      new GrpcInstrumentation(),
+      grpcInstrumentation(),
       new PgInstrumentation(),
     ];
     patchLoadedModules();

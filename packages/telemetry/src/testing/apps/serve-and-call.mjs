@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { nameRoute, tracesItself } from "@holdfast/telemetry";
 
 const bytes = {
   requestSerialize: (value) => Buffer.from(value),
@@ -12,7 +13,10 @@ const service = { say: { ...bytes, path: "/test.Echo/Say" } };
 
 /** Serves HTTP and gRPC, calls both, and asks a Postgres that is not there. Every call should become a span. */
 export async function serveAndCall({ http, get, grpc, pg }) {
-  const web = http.createServer((_request, response) => response.end("hello"));
+  const web = http.createServer((request, response) => {
+    if (request.url === "/by-fetch") nameRoute("/:how");
+    response.end("hello");
+  });
   web.listen(0, "127.0.0.1");
   await once(web, "listening");
   const { port } = web.address();
@@ -40,6 +44,15 @@ export async function serveAndCall({ http, get, grpc, pg }) {
     echo.say(Buffer.from("hi"), (error) => (error ? reject(error) : resolve()));
   });
   echo.close();
+  const marked = tracesItself(
+    (options, next) => new grpc.InterceptingCall(next(options)),
+    () => true,
+  );
+  const quiet = new Echo(`127.0.0.1:${grpcPort}`, grpc.credentials.createInsecure(), { interceptors: [marked] });
+  await new Promise((resolve, reject) => {
+    quiet.say(Buffer.from("hi"), (error) => (error ? reject(error) : resolve()));
+  });
+  quiet.close();
   server.forceShutdown();
 
   // Port 1 refuses: the spans end with that error, but they are there.
