@@ -1,6 +1,7 @@
 import type { ClientOptions, Server } from "@grpc/grpc-js";
 
-import type { BreakerGate, Target } from "@holdfast/client";
+import type { CircuitBreaker } from "@holdfast/breaker";
+import type { Target } from "@holdfast/client";
 import type { GrpcInterceptorOptions } from "@holdfast/client/grpc";
 import type { Logger } from "@holdfast/core";
 import type {
@@ -70,7 +71,7 @@ export interface Holdfast extends AsyncDisposable {
    */
   target(name: string, place?: TargetPlace): Target;
   /** The breaker of a target, following the policy; for what is called by other means than a target. */
-  breaker(name: string): BreakerGate;
+  breaker(name: string): CircuitBreaker;
   /** What a @grpc/grpc-js client takes as options to be under a target: `new Client(address, credentials, options)`. */
   grpcClientOptions(name: string, options?: GrpcInterceptorOptions): ClientOptions;
   /** Has a pool follow the policy's `pool.size` of a target, live, and reports its metrics. */
