@@ -49,6 +49,7 @@ export interface ClusterStep {
 }
 
 const WINDOW_BUCKETS = 10;
+const MOST_DOMAINS = 1_000;
 
 /**
  * Takes one instance's request into a breaker's record: the fleet's state machine. Stores that can run JavaScript inside
@@ -141,16 +142,24 @@ function count(record: ClusterRecord, request: SyncRequest, nowMs: number): void
     domain.run = successes > 0 ? tail : domain.run + failures;
     domain.buckets = addToWindow(domain.buckets, successes, failures, settings, nowMs);
   }
+  // Names of domains that are gone would pile up where nothing ever fails.
+  if (failures === 0 && !tripped && Object.keys(record.domains).length <= MOST_DOMAINS) return;
+  const evidence = activeDomains(record, settings, nowMs);
   if (failures === 0 && !tripped) return;
+  if (!fleetTrips(evidence, { tripped, endsInFailure: tail > 0 }, settings)) return;
+  record.active = evidence.length;
+  open(record, request, nowMs);
+}
+
+/** Drops domains that have left the window on the way. */
+function activeDomains(record: ClusterRecord, settings: BreakerSettings, nowMs: number): DomainEvidence[] {
   const evidence: DomainEvidence[] = [];
   for (const [name, domain] of Object.entries(record.domains)) {
     domain.buckets = addToWindow(domain.buckets, 0, 0, settings, nowMs);
     if (domain.buckets.length === 0) delete record.domains[name];
     else evidence.push(sum(domain));
   }
-  if (!fleetTrips(evidence, { tripped, endsInFailure: tail > 0 }, settings)) return;
-  record.active = evidence.length;
-  open(record, request, nowMs);
+  return evidence;
 }
 
 /** Lets go of buckets outside the window, on either side, and counts into the present one. */

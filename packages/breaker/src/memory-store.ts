@@ -9,17 +9,23 @@ export interface MemoryStoreOptions {
 
 /** A store in this process's memory: for tests, and to see the fleet's rules at work without a server. */
 export function memoryStore(options: MemoryStoreOptions = {}): BreakerStore {
-  return new MemoryStore(options.clock ?? systemClock);
+  return memoryStoreOver(new Map(), options.clock ?? systemClock);
+}
+
+/** With its records in the caller's hands. */
+export function memoryStoreOver(records: Map<string, ClusterRecord>, clock: Clock): BreakerStore {
+  return new MemoryStore(records, clock);
 }
 
 class MemoryStore implements BreakerStore {
   readonly kind = "memory";
   readonly sharing = true;
   readonly #clock: Clock;
-  readonly #records = new Map<string, ClusterRecord>();
+  readonly #records: Map<string, ClusterRecord>;
   readonly #watchers = new Map<string, Set<(view: FleetView) => void>>();
 
-  constructor(clock: Clock) {
+  constructor(records: Map<string, ClusterRecord>, clock: Clock) {
+    this.#records = records;
     this.#clock = clock;
   }
 

@@ -1,0 +1,1 @@
+export { type ShareCircuitOptions, type SharedCircuit, shareCircuit } from "./share-circuit.ts";
