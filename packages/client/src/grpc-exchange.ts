@@ -82,7 +82,10 @@ export class GrpcExchange implements Exchange<UnaryAnswer> {
       if (scope.attempt > 1) outgoing.set("grpc-previous-rpc-attempts", String(scope.attempt - 1));
       const call = this.#nextCall(scope.limitMs === Number.POSITIVE_INFINITY ? options : this.#withDeadline(scope));
       this.current = call;
-      const cancel = (): void => call.cancelWithStatus(Status.CANCELLED, "the attempt was given up");
+      // A turn later: a cancellation in the tick in which the call was sent never reaches the server, which then works
+      // on until its grpc-timeout.
+      const cancel = (): void =>
+        void setImmediate(() => call.cancelWithStatus(Status.CANCELLED, "the attempt was given up"));
       scope.signal.addEventListener("abort", cancel, { once: true });
       let metadata: Metadata | undefined;
       let answer: unknown = null;
