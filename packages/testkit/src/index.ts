@@ -1,4 +1,4 @@
-export { type ChildGuard, type ChildGuardOptions, guardChild } from "./child-guard.ts";
+export { type ChildGuardOptions, type Guard, guardChild, guardDirectory } from "./child-guard.ts";
 export { freePort } from "./free-port.ts";
 export { hasRedis, type PrivateRedis, type StartRedisOptions, startRedis } from "./private-redis.ts";
 export { type ProbeOptions, type ProbeResult, probe } from "./probe.ts";

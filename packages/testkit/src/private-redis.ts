@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { HoldfastError, messageOf } from "@holdfast/core";
-import { type ChildGuard, guardChild } from "./child-guard.ts";
+import { type Guard, guardChild } from "./child-guard.ts";
 import { freePort } from "./free-port.ts";
 
 export interface StartRedisOptions {
@@ -79,7 +79,7 @@ class RedisProcess implements PrivateRedis {
   readonly #args: readonly string[];
   readonly #directory: string;
   #child: ChildProcess | undefined;
-  #guard: ChildGuard | undefined;
+  #guard: Guard | undefined;
 
   constructor(path: string, args: readonly string[], port: number) {
     this.#path = path;
