@@ -82,7 +82,8 @@ function parse(text: string, lines: LineCounter, problems: Problems): Document.P
   let parsed: Document.Parsed;
   try {
     // uniqueKeys compares every key with every other one; who walks the tree sees duplicates anyway.
-    parsed = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, logLevel: "silent" });
+    // And a log level of "silent" would pass over a second document without a word.
+    parsed = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, logLevel: "error" });
   } catch (error) {
     // The composer calls itself for every level of nesting: a document of nothing but brackets exhausts the stack.
     const reason = error instanceof RangeError ? "is nested too deeply" : "can't be read as YAML or JSON";

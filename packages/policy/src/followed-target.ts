@@ -105,7 +105,7 @@ export class FollowedTarget implements LiveTarget {
     this.#decidedOn = this.#base;
     if (sameDocument && tunables.every((knob) => getTunable(next, knob) === getTunable(before, knob))) return;
     this.#current = next;
-    for (const listener of [...this.#listeners]) this.#tell(listener, next, before);
+    for (const listener of this.#listeners) this.#tell(listener, next, before);
   }
 
   #tell(listener: TargetListener, next: TargetPolicy, before: TargetPolicy): void {

@@ -116,11 +116,11 @@ export class OverrideWatcher {
     try {
       const found = await this.#options.readMany(ids);
       scopes.forEach((scope, index) => {
-        for (const watch of [...(this.#scopes.get(scope) ?? [])]) tell(watch, found[index]!);
+        for (const watch of this.#scopes.get(scope) ?? []) tell(watch, found[index]!);
       });
     } catch (error) {
       for (const scope of scopes) {
-        for (const watch of [...(this.#scopes.get(scope) ?? [])]) {
+        for (const watch of this.#scopes.get(scope) ?? []) {
           watch.failed = true;
           watch.listener.onError?.(error);
         }

@@ -22,7 +22,7 @@ export class PolicyError extends HoldfastError<"POLICY_INVALID"> {
   readonly file: string | undefined;
   readonly problems: readonly PolicyProblem[];
 
-  constructor(problems: readonly PolicyProblem[], file?: string | undefined) {
+  constructor(problems: readonly PolicyProblem[], file?: string) {
     super("POLICY_INVALID", describe(problems, file));
     this.file = file;
     this.problems = problems;

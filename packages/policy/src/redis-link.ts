@@ -10,6 +10,8 @@ export interface RedisLinkOptions {
   timeoutMs: number;
   /** Called at each connection, the first included. */
   onReady(): void;
+  /** Called when the connection is lost, or could not be made at first; not again for each attempt that fails. */
+  onDown(): void;
 }
 
 /** The longest pause between two attempts: a Redis that is back is found well within two seconds. */
@@ -86,7 +88,8 @@ export class RedisLink {
     this.#timer?.cancel();
     this.#ready = Promise.withResolvers();
     if (this.#closed) return;
-    const { clock, random } = this.#options;
+    const { clock, random, onDown } = this.#options;
+    if (this.#failures === 0) onDown();
     const ceiling = Math.min(LONGEST_PAUSE_MS, SHORTEST_PAUSE_MS * 2 ** this.#failures++);
     this.#timer = clock.after(ceiling * (0.5 + random() / 2), () => this.#connect());
   }

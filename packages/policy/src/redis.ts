@@ -103,13 +103,9 @@ class RedisOverrideStore implements OverrideStore {
     const body = encodeOverride(override);
     const { epoch, version, expiresAtMs } = override;
     const scope = overrideScope(id);
-    const reply = await this.#run((redis) =>
-      // EVAL, not EVALSHA: a write is rare, and a script that was flushed away is one failure less to think of.
-      redis.eval(
-        ...[writeScript, 1, overrideKey(id, layer)],
-        ...[epoch, version, body, Math.ceil(expiresAtMs), keptAfterExpiryMs, scope, layer],
-      ),
-    );
+    const args = [epoch, version, body, Math.ceil(expiresAtMs), keptAfterExpiryMs, scope, layer];
+    // EVAL, not EVALSHA: a write is rare, and a script that was flushed away is one failure less to think of.
+    const reply = await this.#run((redis) => redis.eval(writeScript, 1, overrideKey(id, layer), ...args));
     const [code, storedEpoch, storedVersion] = reply as [number, number, number];
     const reason = REFUSALS[code];
     if (reason) return { ok: false, reason, stored: { epoch: storedEpoch, version: storedVersion } };
@@ -173,6 +169,8 @@ class RedisOverrideStore implements OverrideStore {
     return new RedisLink({
       connection,
       onReady,
+      // Whoever watches should hear of it now rather than at the next poll.
+      onDown: () => this.#watcher.hintAll(),
       clock: this.#clock,
       random: this.#random,
       timeoutMs: this.#timeoutMs,
@@ -204,7 +202,11 @@ class RedisOverrideStore implements OverrideStore {
 
   #unsubscribe(scope: string): void {
     this.#channels.delete(scope);
-    void this.#hints?.run((redis) => redis.unsubscribe(scope)).catch(() => {});
+    // By the time there is a connection somebody may watch it again.
+    const unsubscribe = async (redis: Redis): Promise<void> => {
+      if (!this.#channels.has(scope)) await redis.unsubscribe(scope);
+    };
+    void this.#hints?.run(unsubscribe).catch(() => {});
   }
 }
 

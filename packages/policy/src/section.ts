@@ -94,8 +94,10 @@ export function section<T extends object>(entries: Entries<T>, options: SectionO
       options.check?.(whole, (property, message) => {
         const { key } = entries[property] as Entry<unknown, T>;
         problems.report(pathTo(path, key), (given.get(key) ?? node).at, message);
+        sound = false;
       });
-      return whole;
+      // What contradicts itself would only make its surroundings look wrong too.
+      return sound ? whole : undefined;
     },
   };
 }
