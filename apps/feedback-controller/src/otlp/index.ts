@@ -24,4 +24,4 @@ export {
 export { scanLogs } from "./scan-logs.ts";
 export { scanMetrics } from "./scan-metrics.ts";
 export { scanTraces } from "./scan-traces.ts";
-export { fullSuccess, retryStatus, rpcCode, statusMessage } from "./status.ts";
+export { fullSuccess, type PartialSuccess, readPartialSuccess, retryStatus, rpcCode, statusMessage } from "./status.ts";

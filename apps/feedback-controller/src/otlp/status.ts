@@ -1,4 +1,5 @@
 import type { Format } from "./records.ts";
+import { WireCursor, wireType } from "./wire.ts";
 
 /** The codes of google.rpc.Code that an OTLP receiver answers with. */
 export const rpcCode = {
@@ -32,6 +33,55 @@ export function retryStatus(code: number, message: string, retryAfterSeconds: nu
 /** An Export*ServiceResponse that says: all of it was taken. */
 export function fullSuccess(format: Format): Uint8Array {
   return format === "json" ? encoder.encode("{}") : new Uint8Array(0);
+}
+
+/** What a receiver says that it did not take of a request that it otherwise took. Never sent again. */
+export interface PartialSuccess {
+  rejected: number;
+  message: string;
+}
+
+/**
+ * Reads the partial success of an Export*ServiceResponse: it is the same field for all three signals.
+ *
+ * @returns no rejections when the answer says none, or is nothing that can be read
+ */
+export function readPartialSuccess(format: Format, body: Uint8Array): PartialSuccess {
+  try {
+    return format === "json" ? jsonPartialSuccess(body) : wirePartialSuccess(body);
+  } catch {
+    return { rejected: 0, message: "" };
+  }
+}
+
+function jsonPartialSuccess(body: Uint8Array): PartialSuccess {
+  const answer = JSON.parse(new TextDecoder().decode(body)) as { partialSuccess?: Record<string, unknown> } | null;
+  const { rejectedSpans, rejectedDataPoints, rejectedLogRecords, errorMessage } = answer?.partialSuccess ?? {};
+  return {
+    rejected: Number(rejectedSpans ?? rejectedDataPoints ?? rejectedLogRecords ?? 0) || 0,
+    message: typeof errorMessage === "string" ? errorMessage : "",
+  };
+}
+
+function wirePartialSuccess(body: Uint8Array): PartialSuccess {
+  const wire = new WireCursor(body);
+  let partial: PartialSuccess = { rejected: 0, message: "" };
+  while (wire.next(body.length)) {
+    if (wire.field === 1) partial = readPartial(wire, body.length);
+    else wire.skip(body.length);
+  }
+  return partial;
+}
+
+function readPartial(wire: WireCursor, end: number): PartialSuccess {
+  const stop = wire.enter(end);
+  const partial: PartialSuccess = { rejected: 0, message: "" };
+  while (wire.next(stop)) {
+    if (wire.field === 1 && wire.type === wireType.varint) partial.rejected = wire.int64();
+    else if (wire.field === 2) partial.message = wire.text(stop);
+    else wire.skip(stop);
+  }
+  return partial;
 }
 
 function varint(value: number): number[] {
