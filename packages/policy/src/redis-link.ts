@@ -101,7 +101,12 @@ export class RedisLink {
 }
 
 /** Releases the caller when the answer takes too long. Nothing of it keeps the process alive. */
-export function withTimeout<T>(clock: Clock, timeoutMs: number, answer: Promise<T>, onTimeout = () => {}): Promise<T> {
+export function withTimeout<T>(
+  clock: Clock,
+  timeoutMs: number,
+  answer: Promise<T>,
+  onTimeout: () => void = () => {},
+): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = clock.after(timeoutMs, () => {
       reject(new Error(`no answer within ${timeoutMs} ms`));
