@@ -5,8 +5,6 @@ const hf = await holdfast({ service: "storefront" }); // policy file, Redis and 
 const payments = hf.target("payments", { url: process.env.PAYMENTS_URL }); // deadline, budgeted retries, shared breaker
 
 const app = Fastify();
-app.post("/checkout", async (req) =>
-  (await payments.fetch("/charge", { method: "POST", json: req.body })).json(),
-);
+app.post("/checkout", async (req) => (await payments.fetch("/charge", { method: "POST", json: req.body })).json());
 
-await hf.serve(app, { port: 8080 }); // readiness, lame duck, drain, flush, exit code
+await hf.serve(app, { port: Number(process.env.PORT ?? 8080) }); // readiness, lame duck, drain, flush, exit code

@@ -1,6 +1,7 @@
 import type { ClientOptions, Server } from "@grpc/grpc-js";
 
 import type { CircuitBreaker } from "@holdfast/breaker";
+import type { SharedCircuit } from "@holdfast/breaker/opossum";
 import type { Target } from "@holdfast/client";
 import type { GrpcInterceptorOptions } from "@holdfast/client/grpc";
 import type { Logger } from "@holdfast/core";
@@ -51,6 +52,13 @@ export interface TunedPool {
   close(): void;
 }
 
+/** Enough of an opossum breaker; versions 8 to 10 fit. */
+export interface OpossumBreaker {
+  readonly name: string;
+  readonly opened: boolean;
+  fire(...args: never[]): Promise<unknown>;
+}
+
 /** All of Holdfast in one process, wired. */
 export interface Holdfast extends AsyncDisposable {
   readonly service: string;
@@ -72,6 +80,13 @@ export interface Holdfast extends AsyncDisposable {
   target(name: string, place?: TargetPlace): Target;
   /** The breaker of a target, following the policy; for what is called by other means than a target. */
   breaker(name: string): CircuitBreaker;
+  /**
+   * Makes an opossum breaker of your own the fleet's, and has it follow the policy of a target. Where the document does
+   * not name the target, the breaker's own options stand.
+   *
+   * @throws TypeError when the target has a breaker already
+   */
+  shareCircuit(name: string, breaker: OpossumBreaker): SharedCircuit;
   /** What a @grpc/grpc-js client takes as options to be under a target: `new Client(address, credentials, options)`. */
   grpcClientOptions(name: string, options?: GrpcInterceptorOptions): ClientOptions;
   /** Has a pool follow the policy's `pool.size` of a target, live, and reports its metrics. */

@@ -1,4 +1,12 @@
 export {
+  BreakerOpenError,
+  type BreakerSnapshot,
+  type BreakerState,
+  type CircuitBreaker,
+  type Transition,
+} from "@holdfast/breaker";
+export type { SharedCircuit } from "@holdfast/breaker/opossum";
+export {
   AttemptTimeoutError,
   attemptsOf,
   createTarget,
@@ -41,6 +49,6 @@ export type {
 } from "@holdfast/lifecycle";
 export { type LivePolicy, loadPolicyFile, type Mode, type Policy, PolicyError, parsePolicy } from "@holdfast/policy";
 export type { Telemetry, TelemetryResult } from "@holdfast/telemetry";
-export type { Holdfast, ResizablePool, TargetPlace, TunedPool } from "./holdfast.ts";
+export type { Holdfast, OpossumBreaker, ResizablePool, TargetPlace, TunedPool } from "./holdfast.ts";
 export type { HoldfastOptions } from "./options.ts";
 export { holdfast } from "./start.ts";

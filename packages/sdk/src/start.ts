@@ -80,6 +80,10 @@ export async function start(options: HoldfastOptions): Promise<Holdfast> {
     throw error;
   }
   telemetry.addObserver(lifecycle.observer);
+  // While breakers and pools can still be measured: the last hook comes after they are gone.
+  lifecycle.onShutdown("flush", "telemetry", ({ deadlineMs }) =>
+    telemetry.forceFlush(Math.min(deadlineMs, LAST_METRICS_MS)),
+  );
   lifecycle.setLast("telemetry", ({ deadlineMs }) => closeTelemetry(telemetry, plain, deadlineMs));
 
   const stores = await openStores(settings, { logger: log, clock, random });
@@ -91,14 +95,9 @@ export async function start(options: HoldfastOptions): Promise<Holdfast> {
     logger: log,
     clock,
   });
-  const breakers: BreakerRegistry = createBreakers({
-    store: stores.breakers,
-    identity: { namespace, service, domain: settings.domain, instance },
-    logger: log,
-    clock,
-    random,
-  });
-  const targets = new Targets({ policy, breakers, mode: settings.mode, logger: log, clock, random });
+  const shared = { store: stores.breakers, identity: { namespace, service, domain: settings.domain, instance } };
+  const breakers: BreakerRegistry = createBreakers({ ...shared, logger: log, clock, random });
+  const targets = new Targets({ policy, breakers, ...shared, mode: settings.mode, logger: log, clock, random });
   const pools = new TunedPools({ policy, logger: log, clock });
   const stopEcho = echoPolicy(policy);
   lifecycle.onShutdown("release", "holdfast", async () => {
@@ -129,6 +128,8 @@ function lifecycleSettings(settings: Settings, options: HoldfastOptions) {
   return { service, probe, stateDir, graceMs, lameDuckMs, livenessStallMs, readinessStallMs, signals };
 }
 
+/** A collector that is gone must not cost more of the grace than this before telemetry closes. */
+const LAST_METRICS_MS = 1_000;
 /** Kept back so that the line below comes before the hook's time is up. */
 const LINE_RESERVE_MS = 100;
 

@@ -1,12 +1,25 @@
-import type { BreakerRegistry, BreakerSettingsInput, CircuitBreaker } from "@holdfast/breaker";
+import { createRequire } from "node:module";
+import type {
+  BreakerIdentity,
+  BreakerRegistry,
+  BreakerSettingsInput,
+  BreakerStore,
+  CircuitBreaker,
+} from "@holdfast/breaker";
+import type { SharedCircuit } from "@holdfast/breaker/opossum";
 import { createTarget, type Target, type TargetSettings } from "@holdfast/client";
 import type { Clock, Logger, Random } from "@holdfast/core";
 import type { LivePolicy, Mode, TargetPolicy } from "@holdfast/policy";
-import type { TargetPlace } from "./holdfast.ts";
+import type { OpossumBreaker, TargetPlace } from "./holdfast.ts";
+
+const require = createRequire(import.meta.url);
 
 export interface TargetsOptions {
   policy: LivePolicy;
   breakers: BreakerRegistry;
+  /** Where the fleet's breakers meet, for those that are not of the registry. */
+  store: BreakerStore | undefined;
+  identity: BreakerIdentity;
   /** Overrides every target's mode. */
   mode: Mode | undefined;
   logger: Logger;
@@ -27,6 +40,7 @@ export class Targets {
   readonly #options: TargetsOptions;
   readonly #targets = new Map<string, Known>();
   readonly #breakers = new Map<string, CircuitBreaker>();
+  readonly #circuits = new Map<string, SharedCircuit>();
   readonly #unfollow: (() => void)[] = [];
 
   constructor(options: TargetsOptions) {
@@ -73,9 +87,26 @@ export class Targets {
     return breaker;
   }
 
+  shareCircuit(name: string, opossum: OpossumBreaker): SharedCircuit {
+    if (this.#breakers.has(name) || this.#circuits.has(name))
+      throw new TypeError(`target "${name}" has a breaker already`);
+    this.#makeRoom(this.#circuits, name);
+    const { policy, store, identity, mode, logger, clock } = this.#options;
+    // Loaded when it is first needed: it brings ioredis along.
+    const { shareCircuit } = require("@holdfast/breaker/opossum") as typeof import("@holdfast/breaker/opossum");
+    const live = policy.target(name);
+    const settings = policy.policy.targets.has(name) ? breakerSettings(live.current, mode) : { mode };
+    const common = { name, store, identity, logger, clock };
+    const circuit = shareCircuit(opossum as Parameters<typeof shareCircuit>[0], { ...settings, ...common });
+    this.#unfollow.push(live.onChange((current) => circuit.reconfigure(breakerSettings(current, mode))));
+    this.#circuits.set(name, circuit);
+    return circuit;
+  }
+
   async close(): Promise<void> {
     for (const unfollow of this.#unfollow.splice(0)) unfollow();
     await Promise.allSettled(Array.from(this.#targets.values(), ({ target }) => target.close()));
+    await Promise.allSettled(Array.from(this.#circuits.values(), (circuit) => circuit.close()));
     await this.#options.breakers.close();
   }
 

@@ -1,5 +1,6 @@
 import type { ClientOptions, Server } from "@grpc/grpc-js";
 import type { CircuitBreaker } from "@holdfast/breaker";
+import type { SharedCircuit } from "@holdfast/breaker/opossum";
 import type { Target } from "@holdfast/client";
 import type { GrpcInterceptorOptions } from "@holdfast/client/grpc";
 import { attr, type Logger } from "@holdfast/core";
@@ -17,7 +18,7 @@ import type { LivePolicy } from "@holdfast/policy";
 import { type Telemetry, tracesItself } from "@holdfast/telemetry";
 import { nameFastifyRoutes } from "./fastify-routes.ts";
 import { grpcModules } from "./grpc-modules.ts";
-import type { Holdfast, ResizablePool, TargetPlace, TunedPool } from "./holdfast.ts";
+import type { Holdfast, OpossumBreaker, ResizablePool, TargetPlace, TunedPool } from "./holdfast.ts";
 import type { Targets } from "./targets.ts";
 import type { TunedPools } from "./tuned-pools.ts";
 
@@ -66,6 +67,10 @@ export class WiredHoldfast implements Holdfast {
 
   breaker(name: string): CircuitBreaker {
     return this.#targets.breaker(name);
+  }
+
+  shareCircuit(name: string, breaker: OpossumBreaker): SharedCircuit {
+    return this.#targets.shareCircuit(name, breaker);
   }
 
   grpcClientOptions(name: string, options?: GrpcInterceptorOptions): ClientOptions {

@@ -61,6 +61,7 @@ describe.each([
 
     expect(find(spans, "client", named(/^pg-pool\.connect/))).toHaveLength(1);
     expect(find(spans, "client", named(/^pg\.query:SELECT/))).toHaveLength(1);
+    expect(find(spans, "internal", named(/^by an early tracer$/))).toHaveLength(1);
     // The exporter's own calls are not among them.
     expect(spans.filter(named(/opentelemetry/))).toEqual([]);
   });

@@ -2,6 +2,7 @@ import { rateLimitedLogger, silentLogger, systemClock, systemRandom } from "@hol
 import { context, diag, logs, metrics, type ProxyTracerProvider, propagation, trace } from "@opentelemetry/api";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { AggregationType, InstrumentType, type ViewOptions } from "@opentelemetry/sdk-metrics";
+import { awaitProviders } from "./api-copies.ts";
 import { logDiagnostics } from "./diagnostics.ts";
 import { resolveEndpoint, resolveMetricInterval } from "./endpoint.ts";
 import { instrumentations } from "./instrumentations.ts";
@@ -51,6 +52,7 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
   const pipelines = endpoint ? openPipelines({ endpoint, metricExportIntervalMs, logger, clock, random }) : null;
   if (!foreign) {
     const { NodeSDK } = lateModules.sdkNode();
+    const tellWaiting = awaitProviders();
     new NodeSDK({
       autoDetectResources: false,
       resource: resourceFromAttributes({ ...resource } as Parameters<typeof resourceFromAttributes>[0]),
@@ -60,6 +62,7 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
       logRecordProcessors: pipelines ? [logRecordProcessor(pipelines.logs)] : [],
       views: [...VIEWS],
     }).start();
+    tellWaiting();
   }
   if (!endpoint) logger.info({}, "no OTLP endpoint is named: traces, metrics and logs are not exported");
   return new StartedTelemetry({
