@@ -268,6 +268,7 @@ export class RunningLifecycle implements Lifecycle {
       trigger,
       lameDuck,
       incident: this.#incident,
+      onBegin: ({ traceId, spanId }) => this.#watch?.send({ type: "shutdown", traceId, spanId }),
       onProgress: (progress) => this.#recorder?.shutdown(progress),
       onPhaseEnd: (phase) => this.#metrics.phase(phase, trigger),
     });
@@ -291,6 +292,7 @@ export class RunningLifecycle implements Lifecycle {
   }
 
   async #tellShutdown(shutdown: RecordedShutdown): Promise<boolean> {
+    this.#watch?.drain();
     // A rollout is a story of its own; one that overran is an incident, which goes on in the next process.
     if (shutdown.outcome === "timeout" && !this.#incident) {
       const { traceId, spanId, startMs } = shutdown;

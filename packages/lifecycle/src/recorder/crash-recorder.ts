@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, renameSync, writeSync } from "node:fs";
 import type { AttributeValue, LiveSpan, SpanObserver, SpanReference, StoryAttributes } from "@holdfast/core";
 import type { DeathException } from "../death-story.ts";
 import { LARGEST_SLOT_BYTES, layout, RECORD_MAGIC } from "./record-layout.ts";
@@ -29,10 +29,11 @@ export class CrashRecorder implements SpanObserver {
    * @throws what the file system throws
    */
   constructor(path: string, identity: RecordedIdentity, onFailure: (error: unknown) => void) {
-    this.#fd = openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_NOFOLLOW, 0o600);
+    // Under another name until it says whose it is: a process that starts at the same moment would take it for damaged.
+    const unborn = `${path.replace(/\.record$/, "")}.new`;
+    this.#fd = openSync(unborn, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_NOFOLLOW, 0o600);
     this.#writer = new SlotWriter(this.#fd, LARGEST_SLOT_BYTES);
     this.#onFailure = onFailure;
-    // The magic goes last: a file that has it has an identity.
     if (!this.#writer.write(layout.identity, 0, identity)) {
       const { "service.name": name, "service.instance.id": id } = identity.resource;
       this.#writer.write(layout.identity, 0, {
@@ -41,6 +42,7 @@ export class CrashRecorder implements SpanObserver {
       });
     }
     writeSync(this.#fd, RECORD_MAGIC, 0, RECORD_MAGIC.length, 0);
+    renameSync(unborn, path);
   }
 
   /** Spans that could not be recorded: more were open at once than there are slots, or one was too large. */

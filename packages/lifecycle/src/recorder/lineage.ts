@@ -1,4 +1,4 @@
-import { readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
+import { readdirSync, renameSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock, Logger } from "@holdfast/core";
 import { messageOf } from "@holdfast/core";
@@ -30,13 +30,14 @@ const ORPHAN_AFTER_MS = 900_000;
 /** How many folders of other names are looked into at a start. */
 const MOST_SIBLINGS = 64;
 
-const RECORD = /^([0-9a-f]{16})\.record$/;
+const RECORD = /^([0-9a-f]{16})\.(?:record|new)$/;
 const DEATH = /^([0-9a-f]{16})\.([0-9a-f]{16})\.death$/;
 
 /**
  * The records of one instance and its predecessors: a folder in `stateDir`, one file a process. Nothing is locked: a
  * process writes its own file only, and takes a dead one's by renaming it, which one of several succeeds in.
  *
+ *     <incarnation>.new                 a record that is being made
  *     <incarnation>.record              a process that lives, or died and was not found yet
  *     <incarnation>.<claimer>.death     dead, and being told by the claimer
  *     <incarnation>.report.json         written by Node itself when the heap was exhausted
@@ -106,6 +107,8 @@ export class Lineage {
       try {
         const record = readRecord(path);
         if (!record) {
+          // It may be a living process's, of a version that is newer than this one: those write all the time.
+          if (this.#clock.now() - statSync(path).mtimeMs < deadAfterMs) continue;
           rmSync(path, { force: true });
           dropped.push(`${path}: not a record that this version can read`);
           continue;

@@ -31,7 +31,9 @@ export function tellDeath(record: DeathRecord, teller: Teller | null): DeathStor
   const { incarnation, instance, bornAtMs, resource } = record.identity;
   const story = { cause, incarnation, instance, bornAtMs, diedAtMs };
   if (cause === "graceful") {
-    const untold = record.shutdown && record.end?.told === false ? record.shutdown : undefined;
+    const forced = record.end?.kind === "forced" ? "forced" : undefined;
+    const untold = record.end?.told === false &&
+      record.shutdown && { ...record.shutdown, outcome: record.shutdown.outcome ?? forced };
     const spans = untold
       ? shutdownSpans(untold, { incident: record.incident !== undefined, openUntilMs: diedAtMs, resource })
       : [];
@@ -117,7 +119,7 @@ export function tellDeath(record: DeathRecord, teller: Teller | null): DeathStor
 export function incidentOf(record: DeathRecord, cause: DeathCause): Incident | undefined {
   if (record.incident || cause === "graceful") return record.incident;
   const openedAtMs = timeOfDeath(record, cause);
-  if (cause === "grace-exceeded" && record.shutdown) {
+  if (record.shutdown) {
     const { traceId, spanId } = record.shutdown;
     return { traceId, rootSpanId: spanId, openedAtMs, openedBy: "shutdown" };
   }

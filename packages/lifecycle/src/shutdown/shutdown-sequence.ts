@@ -1,4 +1,4 @@
-import { type Clock, newSpanId, newTraceId, numberOption, sleep } from "@holdfast/core";
+import { type Clock, newSpanId, newTraceId, numberOption, type SpanReference, sleep } from "@holdfast/core";
 import type { ShutdownHook, ShutdownHookOptions, ShutdownPhase } from "../lifecycle.ts";
 import type { Incident, RecordedPhase, RecordedShutdown } from "../recorder/record-types.ts";
 import { runHook, worstOf } from "./run-hook.ts";
@@ -26,7 +26,8 @@ export interface ShutdownRun {
   lameDuck: boolean;
   /** The shutdown's trace is the open incident's; without one it has its own. */
   incident: Incident | null;
-  /** Told when a phase begins or ends. */
+  onBegin: (shutdown: SpanReference) => void;
+  /** Told when a phase begins, and when the last one has ended. */
   onProgress: (progress: RecordedShutdown) => void;
   onPhaseEnd: (phase: RecordedPhase) => void;
 }
@@ -58,7 +59,7 @@ export class ShutdownSequence {
     return Math.max(0, this.#deadlineMs - this.#clock.monotonic());
   }
 
-  async run({ trigger, lameDuck, incident, onProgress, onPhaseEnd }: ShutdownRun): Promise<RecordedShutdown> {
+  async run({ trigger, lameDuck, incident, onBegin, onProgress, onPhaseEnd }: ShutdownRun): Promise<RecordedShutdown> {
     const begunMs = this.#clock.monotonic();
     const startMs = this.#clock.now();
     // The wall clock may jump; the spans' durations must not.
@@ -72,6 +73,7 @@ export class ShutdownSequence {
       startMs,
       phases: [],
     };
+    onBegin(progress);
     for (const phase of shutdownPhases) {
       const record: RecordedPhase = { phase, spanId: newSpanId(), startMs: stamp(), hooks: [] };
       progress.phases.push(record);

@@ -1,3 +1,4 @@
+import type { SpanReference } from "@holdfast/core";
 import type { Anomaly, Incident } from "../recorder/record-types.ts";
 
 /** Healthy probes in a row that close an incident. */
@@ -17,6 +18,7 @@ export interface IncidentIds {
 export class IncidentKeeper {
   readonly #ids: IncidentIds;
   #current: Incident | null = null;
+  #shutdown: SpanReference | null = null;
   #failures = 0;
   #healthyProbes = 0;
   #healthySinceMs: number | null = null;
@@ -40,21 +42,27 @@ export class IncidentKeeper {
     const spanId = this.#ids.spanId();
     this.#restartHealth();
     const opening = this.#current === null;
+    if (opening) this.#failures = 0;
     this.#current ??= {
-      traceId: this.#ids.traceId(),
-      rootSpanId: spanId,
+      traceId: this.#shutdown?.traceId ?? this.#ids.traceId(),
+      rootSpanId: this.#shutdown?.spanId ?? spanId,
       openedAtMs: anomaly.startMs,
       openedBy: anomaly.kind,
     };
-    if (opening) this.#failures = 0;
+    const { traceId, rootSpanId } = this.#current;
     if (anomaly.kind === "probe") this.#failures++;
     return {
       ...anomaly,
-      traceId: this.#current.traceId,
+      traceId,
       spanId,
-      parentSpanId: opening ? undefined : this.#current.rootSpanId,
+      parentSpanId: spanId === rootSpanId ? undefined : rootSpanId,
       failures: anomaly.kind === "probe" ? this.#failures : undefined,
     };
+  }
+
+  /** A shutdown has begun: what goes wrong from now on is part of its trace, which an incident then is. */
+  openUnder(shutdown: SpanReference): void {
+    this.#shutdown = shutdown;
   }
 
   /** A probe was answered well while nothing was wrong. @returns whether that closed the incident */

@@ -18,6 +18,7 @@ export type WatchCommand =
   | { type: "checks"; checks: CheckReport[] }
   | { type: "told"; spanIds: string[] }
   | { type: "inherit"; incident: Incident }
+  | { type: "shutdown"; traceId: string; spanId: string }
   | { type: "stop" };
 
 export interface ProbeMeasurement {

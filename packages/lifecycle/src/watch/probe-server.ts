@@ -103,9 +103,12 @@ function refuse(request: IncomingMessage, response: ServerResponse, status: numb
     Connection: "close",
     ...(status === 405 && { Allow: "GET, HEAD" }),
   });
-  response.end(request.method === "HEAD" ? undefined : body);
-  // A client that is still sending reads no answer from a connection that was reset: let it send for a moment.
+  if (request.method === "HEAD") response.flushHeaders();
+  else response.write(body);
+  // A client that is still sending reads no answer from a connection that was reset: let it send for a moment. Node resets
+  // it as soon as the answer ends, so the answer, whole by its length, ends later.
   request.resume();
+  request.once("end", () => response.end());
   linger(() => request.socket.destroy());
 }
 

@@ -107,6 +107,9 @@ export class Watch {
       case "inherit":
         this.#inherit(command.incident);
         break;
+      case "shutdown":
+        this.#incidents.openUnder(command);
+        break;
       case "told":
         this.#told(new Set(command.spanIds));
         break;
