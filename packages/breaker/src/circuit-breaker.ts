@@ -250,8 +250,7 @@ function resolveIdentity(identity: BreakerOptions["identity"] = {}): BreakerIden
 }
 
 // Braces would move a Redis Cluster's hash tag; control characters would tear log lines and keys apart.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-const NAME = /^[^{}\u0000-\u001f\u007f]{1,200}$/;
+const NAME = /^[^{}\p{Cc}]{1,200}$/u;
 
 function nameOption(option: string, value: unknown, without = ""): string {
   if (typeof value !== "string") throw new TypeError(`${option} must be a string, not ${String(value)}`);

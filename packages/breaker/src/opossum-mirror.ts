@@ -76,11 +76,11 @@ export class OpossumMirror {
     const breaker = this.#breaker;
     const call = breaker.call.bind(breaker) as (...args: unknown[]) => Promise<unknown>;
     const action = breaker.action;
-    const mirror = this;
+    const act = (context: unknown, args: unknown[]): unknown => this.#act(action, context, args);
     this.#put("call", { value: (...args: unknown[]) => this.#call(call, args) });
     this.#put("action", {
       value(this: unknown, ...args: unknown[]) {
-        return mirror.#act(action, this, args);
+        return act(this, args);
       },
     });
     this.#put("pendingClose", {
