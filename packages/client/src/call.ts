@@ -178,6 +178,8 @@ export class Call<T> {
     if (delayMs >= this.#remainingMs()) return undefined;
     if (!budget.withdraw(clock.monotonic())) {
       this.#note("holdfast.rejected", "budget");
+      const { name, logger } = this.#pipeline;
+      if (this.#enforced) logger.warn({ target: name, after: verdict.detail }, "the retry budget is spent");
       return undefined;
     }
     this.#trace?.event("holdfast.retry", {

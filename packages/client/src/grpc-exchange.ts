@@ -9,8 +9,8 @@ import type { Clock } from "@holdfast/core";
 import type { Attributes, TextMapSetter } from "@opentelemetry/api";
 import type { AttemptOutcome, AttemptRecord } from "./attempt-record.ts";
 import { injectContext } from "./call-trace.ts";
+import { errorName } from "./error-name.ts";
 import type { AttemptScope, Exchange, Tail, Verdict } from "./exchange.ts";
-import { nameOf } from "./run-exchange.ts";
 
 /** A call of grpc-js's own, one attempt of ours. */
 export type InnerCall = ReturnType<NextCall>;
@@ -132,7 +132,7 @@ export class GrpcExchange implements Exchange<UnaryAnswer> {
   }
 
   judgeError(error: unknown): Verdict {
-    const detail = nameOf(error);
+    const detail = errorName(error);
     return { outcome: "rejected", detail, retry: false, errorType: detail };
   }
 

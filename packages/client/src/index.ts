@@ -1,3 +1,4 @@
+export { BreakerOpenError } from "@holdfast/breaker";
 export { type AttemptOutcome, type AttemptRecord, attemptsOf } from "./attempt-record.ts";
 export { type Backoff, type FullJitterOptions, fullJitter } from "./backoff.ts";
 export type { BreakerGate } from "./breaker-gate.ts";

@@ -59,6 +59,7 @@ export interface TargetOptions extends TargetSettings {
   breaker?: BreakerGate | null | undefined;
   /** Sends HTTP requests. Default: undici's fetch, on a connection pool that belongs to the target and closes with it. */
   fetch?: HttpFetch | undefined;
+  /** Told, not more than every ten seconds, that the retry budget is spent. Default: says nothing. */
   logger?: Logger | undefined;
   clock?: Clock | undefined;
   random?: Random | undefined;

@@ -1,5 +1,4 @@
-import type { Clock, Random } from "@holdfast/core";
-import { HoldfastError } from "@holdfast/core";
+import { type Clock, HoldfastError, type Logger, type Random, rateLimitedLogger } from "@holdfast/core";
 import type { BreakerGate } from "./breaker-gate.ts";
 import { Call } from "./call.ts";
 import { CallMetrics } from "./call-metrics.ts";
@@ -22,6 +21,7 @@ export class Pipeline {
   readonly random: Random;
   readonly budget: RetryBudget;
   readonly metrics: CallMetrics;
+  readonly logger: Logger;
   /** Wakes the calls that wait between attempts. */
   readonly waiting: Set<() => void> = new Set();
   #settings: ResolvedSettings;
@@ -37,6 +37,7 @@ export class Pipeline {
       ratio: this.#settings.retry.budgetRatio,
       minRetriesPerSecond: this.#settings.retry.minRetriesPerSecond,
     });
+    this.logger = rateLimitedLogger(target.logger, { clock: target.clock });
     this.metrics = new CallMetrics(target.name);
   }
 

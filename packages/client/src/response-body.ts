@@ -30,8 +30,16 @@ export function watchBody(response: Response, watch: BodyWatch): Response {
   });
 }
 
+/**
+ * Cancels bodies that were dropped unread. undici does so for its own, unless they are being read, which a watched one
+ * always is; and where no deadline is enforced, nothing else would ever free the connection.
+ */
+const dropped = new FinalizationRegistry<ReadableStreamDefaultReader<Uint8Array>>((reader) => {
+  reader.cancel().catch(() => {});
+});
+
 function watchedStream(reader: ReadableStreamDefaultReader<Uint8Array>, watch: BodyWatch): ReadableStream<Uint8Array> {
-  return new ReadableStream(
+  const stream: ReadableStream<Uint8Array> = new ReadableStream(
     {
       type: "bytes",
       async pull(controller) {
@@ -59,6 +67,8 @@ function watchedStream(reader: ReadableStreamDefaultReader<Uint8Array>, watch: B
     },
     { highWaterMark: READ_AHEAD_BYTES },
   );
+  dropped.register(stream, reader);
+  return stream;
 }
 
 /** Bodies up to this size are read to their end: cheaper than a new connection to a server in trouble. */

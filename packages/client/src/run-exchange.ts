@@ -2,6 +2,7 @@ import { HoldfastError } from "@holdfast/core";
 import type { Attributes } from "@opentelemetry/api";
 import { Attempt } from "./attempt.ts";
 import { deadlineStorage } from "./deadline.ts";
+import { errorName } from "./error-name.ts";
 import type { AttemptScope, Exchange, Verdict } from "./exchange.ts";
 import type { RunContext, RunOptions } from "./target.ts";
 
@@ -43,7 +44,7 @@ export class RunExchange<T> implements Exchange<T> {
   }
 
   judgeError(error: unknown): Verdict {
-    const detail = nameOf(error);
+    const detail = errorName(error);
     // Another target, called in here, refused: that says nothing about this one.
     if (HoldfastError.is(error) && error.code === "BREAKER_OPEN") {
       return { outcome: "rejected", detail, retry: false, errorType: detail };
@@ -70,11 +71,4 @@ export class RunExchange<T> implements Exchange<T> {
       return true;
     }
   }
-}
-
-/** A short name for an error, fit for a metric or a span: its code, else its class. */
-export function nameOf(error: unknown): string {
-  if (!(error instanceof Error)) return typeof error;
-  const code = (error as { code?: unknown }).code;
-  return typeof code === "string" && code !== "" ? code : error.name;
 }

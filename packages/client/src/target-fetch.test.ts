@@ -1,4 +1,7 @@
 import { once } from "node:events";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { silentLogger } from "@holdfast/core";
 import { freePort, TestClock } from "@holdfast/testkit";
 import { describe, expect, it } from "vitest";
 import {
@@ -199,9 +202,12 @@ describe("waiting between attempts", () => {
     const clock = new TestClock();
     await using server = await startHttpServer((_, response) => answer(response, 503));
     const retry = { budgetRatio: 0.5, minRetriesPerSecond: 0 };
-    await using target = quickTarget({ urls: [server.url], clock, retry, random: () => 1 });
+    const warned: unknown[] = [];
+    const logger = { ...silentLogger, warn: (...line: unknown[]) => void warned.push(line) };
+    await using target = quickTarget({ urls: [server.url], clock, retry, logger, random: () => 1 });
     expect((await target.fetch("/")).status).toBe(503);
     expect(server.requests).toHaveLength(1);
+    expect(warned).toEqual([[{ target: "ledger", after: "503" }, "the retry budget is spent"]]);
     const pending = target.fetch("/");
     await passed(clock, 50);
     expect((await pending).status).toBe(503);
@@ -335,6 +341,18 @@ describe("time", () => {
     await using target = quickTarget({ urls: [server.url] });
     const response = await target.fetch("/");
     await expect(response.text()).rejects.toBeInstanceOf(TransportError);
+  });
+
+  it("is not needed to free the connection of a body that was dropped unread", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    await using server = await startHttpServer((_, response) => void response.end(Buffer.alloc(10_000_000)));
+    await using target = createTarget({ name: "ledger", mode: "observe", urls: [server.url] });
+    await (async () => expect((await target.fetch("/")).status).toBe(200))();
+    while (server.sockets.size > 0) {
+      collect();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   });
 
   it("sends what is left of it along", async () => {
