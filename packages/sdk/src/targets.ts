@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import type {
-  BreakerIdentity,
+  BreakerOptions,
   BreakerRegistry,
   BreakerSettingsInput,
   BreakerStore,
@@ -19,7 +19,7 @@ export interface TargetsOptions {
   breakers: BreakerRegistry;
   /** Where the fleet's breakers meet, for those that are not of the registry. */
   store: BreakerStore | undefined;
-  identity: BreakerIdentity;
+  identity: BreakerOptions["identity"];
   /** Overrides every target's mode. */
   mode: Mode | undefined;
   logger: Logger;
