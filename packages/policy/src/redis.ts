@@ -95,7 +95,7 @@ class RedisOverrideStore implements OverrideStore {
   }
 
   async read(id: OverrideId): Promise<Overrides> {
-    const [overrides] = await this.#readMany([id]);
+    const [overrides] = await holdingProcess(this.#readMany([id]));
     return overrides!;
   }
 
@@ -105,7 +105,9 @@ class RedisOverrideStore implements OverrideStore {
     const scope = overrideScope(id);
     const args = [epoch, version, body, Math.ceil(expiresAtMs), keptAfterExpiryMs, scope, layer];
     // EVAL, not EVALSHA: a write is rare, and a script that was flushed away is one failure less to think of.
-    const reply = await this.#run((redis) => redis.eval(writeScript, 1, overrideKey(id, layer), ...args));
+    const reply = await holdingProcess(
+      this.#run((redis) => redis.eval(writeScript, 1, overrideKey(id, layer), ...args)),
+    );
     const [code, storedEpoch, storedVersion] = reply as [number, number, number];
     const reason = REFUSALS[code];
     if (reason) return { ok: false, reason, stored: { epoch: storedEpoch, version: storedVersion } };
@@ -207,6 +209,19 @@ class RedisOverrideStore implements OverrideStore {
       if (!this.#channels.has(scope)) await redis.unsubscribe(scope);
     };
     void this.#hints?.run(unsubscribe).catch(() => {});
+  }
+}
+
+/**
+ * What goes on in the background never keeps a process alive, but somebody waits for this answer: without a handle of
+ * its own a script would end in the middle of its `await`. It comes within the time-out.
+ */
+async function holdingProcess<T>(answer: Promise<T>): Promise<T> {
+  const handle = setInterval(() => {}, 60_000);
+  try {
+    return await answer;
+  } finally {
+    clearInterval(handle);
   }
 }
 
