@@ -24,7 +24,7 @@ is 0 only if everything in the story happened. "npm start" keeps it running unti
   --redis URL    use this Redis (default: a private redis-server on a free port where one is installed, else SQLite)
   --otlp URL     also send all telemetry to this OTLP/HTTP endpoint, such as http://127.0.0.1:4318
   --mtls         SPIFFE mutual TLS between storefront and payments, with a throw-away authority that rotates
-  --port N       first of the ${60} ports to listen on (default 7400)
+  --port N       first of 22 ports to listen on (default 7400)
   --compose      drive the services of "docker compose up --build --wait" instead of starting any
   --keep         keep running until Ctrl-C
   --help

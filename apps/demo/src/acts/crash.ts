@@ -1,5 +1,4 @@
 import { startProber } from "@holdfast/testkit";
-import { numberField } from "../events.ts";
 import { type Act, instancesOf, ms, type Stage, watchTraffic } from "./stage.ts";
 
 interface TracedSpan {
@@ -20,13 +19,15 @@ export const crash: Act = {
   async play(stage) {
     const { fleet, events, admin, terminal, traffic } = stage;
     const victim = instancesOf(fleet, "payments")[0]!;
-    const failedProbes: number[] = [];
+    /** How long each readiness probe that was answered with "not ready" waited for that answer. */
+    const refusals: number[] = [];
+    let stalled = true;
     await using prober = startProber({
       url: `${victim.probeUrl}/readyz`,
       periodMs: 250,
       timeoutMs: 1_000,
       onResult: (result) => {
-        if (!result.ok) failedProbes.push(result.durationMs);
+        if (stalled && result.status === 503) refusals.push(result.durationMs);
       },
     });
     const from = Date.now();
@@ -35,8 +36,9 @@ export const crash: Act = {
     terminal.say(`${victim.name}: event loop blocked for 2.5 s; its readiness probe is asked every 250 ms`);
     await watchTraffic(stage, "stalled", 2_500);
     await stall;
+    stalled = false;
     terminal.say(
-      `${failedProbes.length} probes failed during the stall, answered within ${ms(Math.max(...failedProbes))} each (a probe on the main thread would have timed out)`,
+      `${refusals.length} probes failed during the stall, answered within ${ms(Math.max(...refusals))} each (a probe on the main thread would have timed out)`,
     );
 
     const crashedAt = Date.now();
@@ -51,13 +53,21 @@ export const crash: Act = {
         : `${victim.name} did not die`,
     );
     const restarted = await events.until(
-      () => events.all("ready", (line) => line.instance === victim.name && line.readAtMs >= crashedAt)[0],
+      () =>
+        events.all(
+          "lifecycle state",
+          ({ instance, readAtMs, fields }) =>
+            instance === victim.name && readAtMs >= crashedAt && fields.to === "ready",
+        )[0],
       15_000,
     );
     if (restarted)
       terminal.say(`${victim.name}: ready again ${ms(restarted.readAtMs - crashedAt)} after the crash was asked for`);
     const watching = watchTraffic(stage, "waiting for the story", 15_000);
-    const story = await Promise.race([findStory(stage, victim.name, crashedAt), watching.then(() => undefined)]);
+    const story = await Promise.race([
+      findStory(stage, victim.name, restarted?.readAtMs ?? crashedAt),
+      watching.then(() => undefined),
+    ]);
     const seen = traffic.summary(from);
     if (story) for (const line of story.lines) terminal.say(line);
     await prober.close();
@@ -65,13 +75,13 @@ export const crash: Act = {
     return [
       {
         what: "stalled, not dead",
-        measured: `${failedProbes.length} readiness probes answered "stalled" in at most ${ms(Math.max(...failedProbes))}; the process was left alive`,
-        happened: failedProbes.length > 0,
+        measured: `${refusals.length} readiness probes answered "stalled" in at most ${ms(Math.max(...refusals))}; the process was left alive`,
+        happened: refusals.length > 0,
       },
       {
         what: "crash story",
         measured: story
-          ? `trace ${story.traceId}: ${story.probes} failed probes, ${story.requests} requests in flight linked; told ${ms(story.toldMs)} after the restart was ready; ${seen.errors} of ${seen.calls} checkouts failed meanwhile`
+          ? `trace ${story.traceId}: ${story.probes} failed probes, ${story.requests} requests in flight linked; told ${Math.round(story.toldMs)} ms after the next process was ready; ${seen.errors} of ${seen.calls} checkouts failed meanwhile`
           : "not told",
         happened: story !== undefined && story.probes > 0 && story.requests > 0,
       },
@@ -87,14 +97,13 @@ interface Story {
   lines: string[];
 }
 
+const TOLD = "a previous process of this instance died; its story was told";
+
 /** Asks the controller, which keeps recent traces, for the incident of this instance. */
-async function findStory({ fleet, events }: Stage, instance: string, sinceMs: number): Promise<Story | undefined> {
-  const told = await events.until(
-    () => events.all("death told", (line) => line.instance === instance && line.readAtMs >= sinceMs)[0],
-    15_000,
-  );
+async function findStory({ fleet, events }: Stage, instance: string, readyAtMs: number): Promise<Story | undefined> {
+  const told = await events.until(() => events.all(TOLD, (line) => line.instance === instance)[0], 15_000);
   if (!told) return undefined;
-  const traceId = String(told.fields.traceId);
+  const traceId = String(told.fields.incidentTraceId);
   for (let attempt = 0; attempt < 30; attempt++) {
     const response = await fetch(`${fleet.controllerUrl}/api/traces/${traceId}`, {
       signal: AbortSignal.timeout(2_000),
@@ -102,19 +111,14 @@ async function findStory({ fleet, events }: Stage, instance: string, sinceMs: nu
     if (response.ok) {
       const { spans } = (await response.json()) as { spans: TracedSpan[] };
       const crashSpan = spans.find((span) => span.name === "lifecycle.crash");
-      if (crashSpan) return tell(told.fields, spans, crashSpan, numberField(told, "sinceReadyMs"));
+      if (crashSpan) return tell(spans, crashSpan, told.readAtMs - readyAtMs);
     }
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   return undefined;
 }
 
-function tell(
-  fields: Readonly<Record<string, unknown>>,
-  spans: readonly TracedSpan[],
-  crashSpan: TracedSpan,
-  toldMs: number,
-): Story {
+function tell(spans: readonly TracedSpan[], crashSpan: TracedSpan, toldMs: number): Story {
   const ordered = [...spans].sort((a, b) => a.startTimeMs - b.startTimeMs);
   const zero = ordered[0]!.startTimeMs;
   const probes = ordered.filter((span) => span.name === "lifecycle.probe");
@@ -125,7 +129,7 @@ function tell(
     requests: crashSpan.links.length - ownTrace.length,
     toldMs,
     lines: [
-      `the next process told the story, trace ${String(fields.traceId)}:`,
+      `the next process told the story, trace ${crashSpan.traceId}:`,
       ...ordered.map(
         (span) =>
           `    +${String(Math.round(span.startTimeMs - zero)).padStart(5)} ms  ${span.name.padEnd(22)} ${describe(span)}`,
