@@ -14,6 +14,7 @@ local SCHEMA = 1
 local BUCKETS = 10
 local HOUR_MS = 3600000
 local MOST_DOMAINS = 1000
+local SETTLE_MS = 500
 
 local time = redis.call('TIME') -- the store's clock: tests replace this line
 local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
@@ -156,12 +157,15 @@ local function fleet_trips(record, window_key, request)
       end
     end
   end
-  record.seen = active
-  local needed = domains_needed(active)
+  if record.generation == 1 and not is_due(record.since + SETTLE_MS, SETTLE_MS) then return false end
+  local there = active
+  if not is_due(record.since + settings.windowMs, settings.windowMs) then there = math.max(active, record.active) end
+  record.there = there
+  local needed = domains_needed(there)
   local consecutive = settings.consecutiveFailures
   local runs = consecutive > 0 and (request.tripped or request.tail > 0)
-  if runs and run >= consecutive and down >= needed and down > active - down then return true end
-  local enough = calls >= settings.minimumCalls or (active == 1 and request.tripped)
+  if runs and run >= consecutive and down >= needed and down > there - down then return true end
+  local enough = calls >= settings.minimumCalls or (there == 1 and request.tripped)
   if not enough or failing < needed or not at_rate(failures, calls, settings) then return false end
   return active == 1 or at_rate(failures - worst_failures, calls - worst_calls, settings)
 end
@@ -195,7 +199,7 @@ local function count(record, window_key, request)
     or (all_successes + all_failures >= settings.minimumCalls
       and at_rate(all_failures, all_successes + all_failures, settings))
   if may_trip and fleet_trips(record, window_key, request) then
-    record.active = record.seen
+    record.active = record.there
     open(record, window_key, request)
   end
 end

@@ -50,6 +50,8 @@ export interface ClusterStep {
 
 const WINDOW_BUCKETS = 10;
 const MOST_DOMAINS = 1_000;
+/** How long a record that was just made waits before it trips: the fleet may not have reported yet. */
+const SETTLE_MS = 500;
 
 /**
  * Takes one instance's request into a breaker's record: the fleet's state machine. Stores that can run JavaScript inside
@@ -146,8 +148,11 @@ function count(record: ClusterRecord, request: SyncRequest, nowMs: number): void
   if (failures === 0 && !tripped && Object.keys(record.domains).length <= MOST_DOMAINS) return;
   const evidence = activeDomains(record, settings, nowMs);
   if (failures === 0 && !tripped) return;
-  if (!fleetTrips(evidence, { tripped, endsInFailure: tail > 0 }, settings)) return;
-  record.active = evidence.length;
+  if (record.generation === 1 && !isDue(record.sinceMs + SETTLE_MS, SETTLE_MS, nowMs)) return;
+  const justClosed = !isDue(record.sinceMs + settings.windowMs, settings.windowMs, nowMs);
+  const breadth = justClosed ? record.active : 0;
+  if (!fleetTrips(evidence, { tripped, endsInFailure: tail > 0, breadth }, settings)) return;
+  record.active = Math.max(evidence.length, breadth);
   open(record, request, nowMs);
 }
 

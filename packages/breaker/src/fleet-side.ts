@@ -242,6 +242,8 @@ export class FleetSide {
     // Counts made before any view was known are the closed state's; all others belong to the generation left behind.
     if (before !== null) this.#clearCounts();
     if (view.state === "closed") this.#rejections = 0;
+    // Rejected while only this instance was open: one trial is wanted, however long ago they were.
+    else if (before?.state === "closed") this.#rejections = Math.min(1, this.#rejections);
     return "changed";
   }
 

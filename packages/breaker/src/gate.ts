@@ -211,7 +211,7 @@ export class Gate implements PermitKeeper {
       sinceMs: this.#sinceMs,
       retryAfterMs: leftMs > 0 ? leftMs : ASK_AGAIN_MS,
     };
-    if (governed && this.fleet!.reject()) this.#link?.wake();
+    if (this.#sharing && this.fleet?.reject()) this.#link?.wake();
     if (mode === "observe") {
       this.counts.observed++;
       return new GatePermit(this, NO_EPOCH, null, rejection);

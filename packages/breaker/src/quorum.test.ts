@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { type DomainEvidence, domainsNeeded, fleetTrips } from "./quorum.ts";
 
 const settings = { minimumCalls: 10, failureRateThreshold: 0.5, consecutiveFailures: 5 };
-const report = { tripped: true, endsInFailure: true };
+const report = { tripped: true, endsInFailure: true, breadth: 0 };
 const healthy = fc.record({
   successes: fc.integer({ min: 1, max: 10_000 }),
   failures: fc.constant(0),
@@ -34,6 +34,12 @@ describe("the quorum", () => {
     );
   });
 
+  it("remembers that there were others, when the first of them reports", () => {
+    const first = { successes: 0, failures: 100, run: 100 };
+    expect(fleetTrips([first], { ...report, breadth: 10 }, settings)).toBe(false);
+    expect(fleetTrips([first, first], { ...report, breadth: 10 }, settings)).toBe(true);
+  });
+
   it("does not depend on the order of the domains", () => {
     const evidence = fc.record({ successes: fc.nat(20), failures: fc.nat(20), run: fc.nat(5) });
     fc.assert(
@@ -45,8 +51,8 @@ describe("the quorum", () => {
 
   it("asks of a single domain that tripped no more calls than it has, and of a rate nothing less", () => {
     const few = { successes: 2, failures: 4, run: 1 };
-    expect(fleetTrips([few], { tripped: true, endsInFailure: true }, settings)).toBe(true);
-    expect(fleetTrips([few], { tripped: false, endsInFailure: true }, settings)).toBe(false);
-    expect(fleetTrips([{ ...few, successes: 5 }], { tripped: true, endsInFailure: true }, settings)).toBe(false);
+    expect(fleetTrips([few], report, settings)).toBe(true);
+    expect(fleetTrips([few], { ...report, tripped: false }, settings)).toBe(false);
+    expect(fleetTrips([{ ...few, successes: 5 }], report, settings)).toBe(false);
   });
 });

@@ -14,25 +14,28 @@ export interface Report {
   readonly tripped: boolean;
   /** The last of the reported calls failed: nothing else completes a run. */
   readonly endsInFailure: boolean;
+  /** How many domains the fleet is known to have had, where not all may have reported yet. 0 when nothing is known. */
+  readonly breadth: number;
 }
 
 /**
  * How many failing domains a trip of the fleet takes: all of one or two, else a fifth and at least two. Counted by domain
  * and not by process, so that one bad host is one voice however many processes run on it.
  */
-export function domainsNeeded(active: number): number {
-  return active <= 1 ? 1 : Math.max(2, Math.ceil(active / 5));
+export function domainsNeeded(domains: number): number {
+  return domains <= 1 ? 1 : Math.max(2, Math.ceil(domains / 5));
 }
 
 /**
  * Whether the fleet's window trips. A domain is active when it finished a call within the window; `needed` is
- * `domainsNeeded(active)`. Either of two rules:
+ * `domainsNeeded` of the active ones, or of those that were active when the fleet last opened if they were more and the
+ * close is less than a window ago: the first to report after a close must not pass for the only one. Either of two rules:
  *
  * - rate: the fleet finished `minimumCalls`, its failure rate is `failureRateThreshold` or more, also when the domain with
  *   most failures is left out; and at least `needed` domains have a failure rate like that themselves. A fleet with one
  *   active domain need not have finished `minimumCalls` when an instance of it says that its own window tripped.
- * - run: domains whose last call failed outnumber those whose last call succeeded, are at least `needed`, and have
- *   `consecutiveFailures` failures in a row between them.
+ * - run: domains whose last call failed outnumber the others, are at least `needed`, and have `consecutiveFailures` failures
+ *   in a row between them.
  *
  * One bad host cannot meet either, however much traffic it draws by failing fast.
  */
@@ -67,10 +70,11 @@ export function fleetTrips(
       worstCalls = domainCalls;
     }
   }
-  const needed = domainsNeeded(active);
+  const domainsThere = Math.max(active, report.breadth);
+  const needed = domainsNeeded(domainsThere);
   const runs = consecutiveFailures > 0 && (report.tripped || report.endsInFailure);
-  if (runs && run >= consecutiveFailures && down >= needed && down > active - down) return true;
-  const enough = calls >= minimumCalls || (active === 1 && report.tripped);
+  if (runs && run >= consecutiveFailures && down >= needed && down > domainsThere - down) return true;
+  const enough = calls >= minimumCalls || (domainsThere === 1 && report.tripped);
   if (!enough || failing < needed || !atRate(failures, calls)) return false;
   return active === 1 || atRate(failures - worstFailures, calls - worstCalls);
 }

@@ -45,7 +45,8 @@ export class Synchroniser {
   #underWay = false;
   /** When the exchange after the one under way was asked for. */
   #againAtMs = Number.POSITIVE_INFINITY;
-  #lastMs = Number.NEGATIVE_INFINITY;
+  /** When the next exchange may begin that is not urgent: drawn once, so that many who ask cannot hasten it. */
+  #regularMs = Number.NEGATIVE_INFINITY;
   #failed = false;
   #urgent = URGENT_BURST;
   #urgentAtMs: number;
@@ -62,9 +63,15 @@ export class Synchroniser {
   attach(gate: Gate): void {
     const unwatch = this.#store.watch(gate.fleet!.id, (view) => gate.hint(view));
     this.#attached.set(gate, { gate, unwatch });
-    const link: FleetLink = { wake: () => this.#schedule(this.#regularMs()), urge: () => this.#urge() };
+    const link: FleetLink = { wake: () => this.#schedule(this.#regularMs), urge: () => this.#urge() };
     gate.connect(link);
-    gate.approach();
+    if (this.#store.sharing) {
+      gate.approach();
+    } else {
+      // It is connecting, and says when it is there; this is in case it does not.
+      this.#failed = true;
+      this.#schedule(this.#clock.monotonic() + this.#spread(RETRY_EVERY_MS));
+    }
   }
 
   /** Returns whether it was the last. */
@@ -81,10 +88,6 @@ export class Synchroniser {
     return true;
   }
 
-  #regularMs(): number {
-    return this.#lastMs + this.#spread(this.#failed ? RETRY_EVERY_MS : FLUSH_EVERY_MS);
-  }
-
   #spread(ms: number): number {
     return ms * (0.8 + 0.4 * this.#random());
   }
@@ -94,11 +97,12 @@ export class Synchroniser {
     const nowMs = this.#clock.monotonic();
     this.#urgent = Math.min(URGENT_BURST, this.#urgent + ((nowMs - this.#urgentAtMs) / 1_000) * URGENT_PER_SECOND);
     this.#urgentAtMs = nowMs;
-    if (this.#urgent >= 1 && this.#timerAtMs > nowMs && !this.#failed) {
+    const soon = Math.min(this.#timerAtMs, this.#againAtMs) <= nowMs;
+    if (this.#urgent >= 1 && !soon && !this.#failed) {
       this.#urgent--;
       this.#schedule(nowMs);
     } else {
-      this.#schedule(this.#regularMs());
+      this.#schedule(this.#regularMs);
     }
   }
 
@@ -118,12 +122,17 @@ export class Synchroniser {
   }
 
   #onSharing(sharing: boolean): void {
-    if (sharing) {
-      this.#failed = false;
-      for (const { gate } of this.#attached.values()) gate.approach();
-    } else {
-      for (const { gate } of this.#attached.values()) gate.leave();
+    this.#failed = !sharing;
+    if (sharing) for (const { gate } of this.#attached.values()) gate.approach();
+    else this.#goOnAlone();
+  }
+
+  #goOnAlone(): void {
+    for (const { gate } of this.#attached.values()) {
+      gate.leave();
+      gate.failExchange();
     }
+    this.#schedule(this.#clock.monotonic() + this.#spread(RETRY_EVERY_MS));
   }
 
   /** Never rejects. */
@@ -134,8 +143,9 @@ export class Synchroniser {
       if (due.length < MOST_PER_EXCHANGE && gate.nextExchangeMs(nowMs) <= nowMs + COMPANY_MS) due.push(gate);
     }
     if (due.length > 0) {
+      if (due.length === MOST_PER_EXCHANGE) this.#moveToEnd(due);
       this.#underWay = true;
-      this.#lastMs = nowMs;
+      this.#regularMs = nowMs + this.#spread(FLUSH_EVERY_MS);
       const begun = due.map((gate) =>
         gate.beginExchange(nowMs, randomBytes(8).toString("hex"), [this.#random(), this.#random()]),
       );
@@ -144,13 +154,22 @@ export class Synchroniser {
     }
     if (this.#attached.size === 0) return;
     const laterMs = this.#clock.monotonic();
-    const regularMs = this.#regularMs();
-    let nextMs = this.#failed ? regularMs : this.#againAtMs;
+    if (this.#failed) this.#regularMs = laterMs + this.#spread(RETRY_EVERY_MS);
+    let nextMs = this.#failed ? this.#regularMs : this.#againAtMs;
     this.#againAtMs = Number.POSITIVE_INFINITY;
     for (const { gate } of this.#attached.values()) {
-      nextMs = Math.min(nextMs, Math.max(gate.nextExchangeMs(laterMs), regularMs));
+      nextMs = Math.min(nextMs, Math.max(gate.nextExchangeMs(laterMs), this.#regularMs));
     }
     this.#schedule(nextMs);
+  }
+
+  /** Who has had a turn lets the others go first. */
+  #moveToEnd(gates: readonly Gate[]): void {
+    for (const gate of gates) {
+      const attached = this.#attached.get(gate)!;
+      this.#attached.delete(gate);
+      this.#attached.set(gate, attached);
+    }
   }
 
   async #send(gates: readonly Gate[], begun: readonly Exchange[]): Promise<void> {
@@ -172,11 +191,8 @@ export class Synchroniser {
       }
     } catch (error) {
       this.#failed = true;
-      for (const { gate } of this.#attached.values()) {
-        gate.leave();
-        gate.failExchange();
-      }
       if (this.#attached.size > 0) {
+        this.#goOnAlone();
         this.#logger.warn(
           { store: this.#store.kind, error: messageOf(error) },
           "the breakers' store is out of reach: every instance goes on alone until it is back",

@@ -53,9 +53,16 @@ export function storeConformance(name: string, makeHarness: () => Promise<StoreH
     const speaker = (domain: number, instance = domain, store: BreakerStore = one): Speaker =>
       new Speaker(store, { id, domain: `host-${domain}`, instance: `instance-${instance}` });
 
+    /** Makes the record, and lets pass the time in which a new one does not trip. */
+    const settled = async (): Promise<void> => {
+      await speaker(1).say();
+      await pass(500);
+    };
+
     /** A fleet of one host whose breaker has just opened. */
     const opened = async (): Promise<Speaker> => {
       const alone = speaker(1);
+      await settled();
       await alone.say();
       const { view } = await alone.say({ failures: 10 });
       expect(view.state).toBe("open");
@@ -111,6 +118,29 @@ export function storeConformance(name: string, makeHarness: () => Promise<StoreH
     });
 
     describe("a trip", () => {
+      beforeEach(settled);
+
+      it("does not come in the first half second of a record, in which the fleet may not have reported", async () => {
+        id = `${id}-new`;
+        const alone = speaker(1);
+        expect((await alone.say({ failures: 10 })).view.state).toBe("closed");
+        await pass(500);
+        expect((await alone.say({ tripped: true })).view.state).toBe("open");
+      });
+
+      it("remembers for a window after a close how many domains there are", async () => {
+        for (let domain = 1; domain <= 5; domain++) await speaker(domain).say({ failures: 2 });
+        await pass(1_000);
+        const { leases } = await speaker(1).say({ wanted: 1 });
+        const more = await speaker(2).say({ wanted: 1 });
+        await speaker(1).say({ trials: [...leases, ...more.leases].map((token) => ({ token, outcome: "success" })) });
+        const bad = speaker(1);
+        expect((await bad.say()).view.state).toBe("closed");
+        expect((await bad.say({ failures: 100, tripped: true })).view.state).toBe("closed");
+        await pass(10_000);
+        expect((await bad.say({ failures: 100, tripped: true })).view.state).toBe("open");
+      });
+
       it("of a fleet with one active domain is that domain's own", async () => {
         const alone = speaker(1);
         await alone.say();
@@ -226,6 +256,7 @@ export function storeConformance(name: string, makeHarness: () => Promise<StoreH
       });
 
       it("spreads a round over the domains that were active, at first", async () => {
+        await settled();
         for (let domain = 1; domain <= 3; domain++) await speaker(domain).say({ failures: 4 });
         await pass(1_000);
         expect((await speaker(1).say({ wanted: 3 })).leases).toHaveLength(1);
@@ -259,6 +290,7 @@ export function storeConformance(name: string, makeHarness: () => Promise<StoreH
 
       it("shortens an open by no more than a fifth by chance", async () => {
         const alone = speaker(1);
+        await settled();
         await alone.say();
         expect((await alone.say({ failures: 10, draw: 0.5 })).view.remainingMs).toBeCloseTo(900, 3);
       });
