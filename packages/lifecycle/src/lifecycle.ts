@@ -136,7 +136,7 @@ export interface Lifecycle extends AsyncDisposable {
    * @throws HoldfastError "PORT_TAKEN" when the port is not free
    */
   serve(app: ServableApp, options: ServeOptions): Promise<{ port: number }>;
-  /** Drains a server on shutdown that somebody else makes listen. */
+  /** Drains a server on shutdown that somebody else makes listen. Harmless for one that is drained already. */
   adopt(server: DrainableServer): void;
   /**
    * Runs the phases; a second call waits for the first one's end. Does not end the process: after a signal, `exit` does.

@@ -57,6 +57,7 @@ export class RunningLifecycle implements Lifecycle {
   readonly #checks: HealthChecks;
   readonly #sequence: ShutdownSequence;
   readonly #stopping = new AbortController();
+  readonly #drained = new WeakSet<DrainableServer>();
   /** Undo what was done to the process, last first. */
   readonly #undo: (() => void)[] = [];
   #watch: WatchHost | null = null;
@@ -201,7 +202,7 @@ export class RunningLifecycle implements Lifecycle {
   }
 
   adopt(server: DrainableServer): void {
-    this.#drainOnShutdown(server);
+    if (!this.#drained.has(server)) this.#drainOnShutdown(server);
   }
 
   shutdown(trigger: string, options: { lameDuck?: boolean | undefined } = {}): Promise<void> {
@@ -226,12 +227,14 @@ export class RunningLifecycle implements Lifecycle {
 
   #drainOnShutdown(server: DrainableServer, close?: () => PromiseLike<unknown>): () => void {
     const drain = drainOf(server, this.#clock);
+    this.#drained.add(server);
     const forgetAnnounce = this.onShutdown("announce", "server", () => drain.announce());
     const forgetDrain = this.onShutdown("drain", "server", async ({ signal }) => {
       await drain.drain(signal);
       await close?.();
     });
     return () => {
+      this.#drained.delete(server);
       forgetAnnounce();
       forgetDrain();
     };

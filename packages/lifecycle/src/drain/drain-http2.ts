@@ -23,10 +23,13 @@ export function drainHttp2(server: Http2Server | Http2SecureServer, clock: Clock
     session.once("close", () => sessions.delete(session));
   });
   let announced = false;
-  // A secure server may speak HTTP/1.1 too (allowHTTP1); there the answer itself says that it is the last.
-  (server as Http2SecureServer).prependListener("request", (request, response) => {
-    if (announced && request.httpVersionMajor === 1) (response as unknown as ServerResponse).shouldKeepAlive = false;
-  });
+  // A secure server may speak HTTP/1.1 too (allowHTTP1); there the answer itself says that it is the last. A server that
+  // takes streams, as grpc-js does, must be spared: the first listener to requests makes Node answer each stream itself.
+  if (server.listenerCount("request") > 0) {
+    (server as Http2SecureServer).prependListener("request", (request, response) => {
+      if (announced && request.httpVersionMajor === 1) (response as unknown as ServerResponse).shouldKeepAlive = false;
+    });
+  }
   const notify = (): void => {
     announced = true;
     for (const session of sessions) {
