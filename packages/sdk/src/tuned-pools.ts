@@ -71,7 +71,7 @@ export class TunedPools {
   }
 
   close(): void {
-    for (const name of [...this.#pools.keys()]) this.#forget(name);
+    for (const name of this.#pools.keys()) this.#forget(name);
     for (const unobserve of this.#unobserve) unobserve();
   }
 

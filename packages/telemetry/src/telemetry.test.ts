@@ -181,7 +181,11 @@ describe("telemetry", () => {
     await second.sink.exportSpans([story({ name: "lifecycle.boot" })]);
     expect((await second.shutdown(5_000)).spans.ended).toBe(0);
     expect((await first.shutdown(5_000)).spans.exported).toBe(2);
-    expect(receiver.spans.map(({ resource }) => resource["service.name"]).sort()).toEqual(["first", "first", "second"]);
+    expect(receiver.spans.map(({ name, resource }) => [name, resource["service.name"]])).toEqual([
+      ["lifecycle.boot", "second"],
+      ["work 0", "first"],
+      ["work 1", "first"],
+    ]);
   });
 });
 

@@ -94,7 +94,7 @@ export interface Telemetry {
    *
    * @param level the least level that goes out; default "info"
    */
-  logger(base: Logger, level?: LogLevel | undefined): Logger;
+  logger(base: Logger, level?: LogLevel): Logger;
   counts(): SpanCounts;
   /** Sends what waits. Resolves when it was confirmed, refused, or `deadlineMs` passed; never rejects. */
   forceFlush(deadlineMs: number): Promise<void>;

@@ -53,7 +53,7 @@ export async function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
       await receiver.close();
     },
   };
-  const take = (keep: (request: Uint8Array) => void) => async (call: Call, answer: sendUnaryData<Uint8Array>) => {
+  const answerTo = async (call: Call, answer: sendUnaryData<Uint8Array>, keep: (request: Uint8Array) => void) => {
     receiver.requests++;
     const { refuse } = receiver;
     await receiver.hold;
@@ -64,6 +64,8 @@ export async function startOtlpReceiver(port = 0): Promise<OtlpReceiver> {
     if (refuse) answer(refuse);
     else answer(null, new Uint8Array());
   };
+  const take = (keep: (request: Uint8Array) => void) => (call: Call, answer: sendUnaryData<Uint8Array>) =>
+    void answerTo(call, answer, keep);
   const service = (name: string) => ({
     export: {
       path: `/opentelemetry.proto.collector.${name}Service/Export`,
