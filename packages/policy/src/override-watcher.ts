@@ -102,32 +102,41 @@ export class OverrideWatcher {
     this.#reading = true;
     // A batch of one turn is one read: a service that starts names all its targets at once.
     await Promise.resolve();
-    while (this.#due.size > 0) {
-      const scopes = [...this.#due].filter((scope) => this.#scopes.has(scope));
-      this.#due = new Set();
-      await this.#readScopes(scopes);
+    try {
+      while (this.#due.size > 0) {
+        const scopes = [...this.#due].filter((scope) => this.#scopes.has(scope));
+        this.#due = new Set();
+        if (scopes.length > 0) await this.#readScopes(scopes);
+      }
+    } finally {
+      // A listener that throws breaks its promise; it must not end the watch.
+      this.#reading = false;
     }
-    this.#reading = false;
   }
 
   async #readScopes(scopes: readonly string[]): Promise<void> {
-    if (scopes.length === 0) return;
-    const ids = scopes.map((scope) => [...(this.#scopes.get(scope) ?? [])][0]!.id);
+    const ids = scopes.map((scope) => [...this.#watches(scope)][0]!.id);
+    let found: readonly Overrides[];
     try {
-      const found = await this.#options.readMany(ids);
-      scopes.forEach((scope, index) => {
-        for (const watch of this.#scopes.get(scope) ?? []) tell(watch, found[index]!);
-      });
+      found = await this.#options.readMany(ids);
     } catch (error) {
-      for (const scope of scopes) {
-        for (const watch of this.#scopes.get(scope) ?? []) {
-          watch.failed = true;
-          watch.listener.onError?.(error);
-        }
+      for (const watch of scopes.flatMap((scope) => [...this.#watches(scope)])) {
+        watch.failed = true;
+        watch.listener.onError?.(error);
       }
+      return;
     }
+    scopes.forEach((scope, index) => {
+      for (const watch of this.#watches(scope)) tell(watch, found[index]!);
+    });
+  }
+
+  #watches(scope: string): ReadonlySet<Watch> {
+    return this.#scopes.get(scope) ?? NOBODY;
   }
 }
+
+const NOBODY: ReadonlySet<Watch> = new Set();
 
 function tell(watch: Watch, overrides: Overrides): void {
   const { listener, id } = watch;

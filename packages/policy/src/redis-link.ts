@@ -47,14 +47,17 @@ export class RedisLink {
    */
   async run<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
     const { connection, clock, timeoutMs } = this.#options;
-    let sent = false;
+    let state: "waiting" | "sent" | "given up" = "waiting";
     const answer = this.#ready.promise.then(() => {
-      sent = true;
+      // The caller was told no long ago: what it wanted written may be wrong by now.
+      if (state === "given up") throw new Error("given up");
+      state = "sent";
       return command(connection);
     });
-    // A connection that is still being made has a time-out of its own.
     const onTimeout = (): void => {
-      if (sent) this.#distrust();
+      // A connection that is still being made has a time-out of its own.
+      if (state === "sent") this.#distrust();
+      else state = "given up";
     };
     try {
       return await withTimeout(clock, timeoutMs, answer, onTimeout);
