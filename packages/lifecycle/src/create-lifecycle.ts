@@ -53,12 +53,12 @@ function startRecording(
       privateFolder(stateDir);
     }
     const lineage = new Lineage(stateDir, identity, clock, logger);
-    const recorder = new CrashRecorder(lineage.recordPath, identity, (error) => {
-      logger.warn(
-        { stateDir, error: messageOf(error) },
-        "the crash recorder stopped: a death from now on is not told in full",
-      );
-    });
+    const record = (): CrashRecorder =>
+      new CrashRecorder(lineage.recordPath, identity, (error) => {
+        const fields = { stateDir, error: messageOf(error) };
+        logger.warn(fields, "the crash recorder stopped: a death from now on is not told in full");
+      });
+    const recorder = lineage.withFolder(record);
     return { recorder, lineage };
   } catch (error) {
     logger.warn(

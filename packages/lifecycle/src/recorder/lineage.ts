@@ -67,6 +67,17 @@ export class Lineage {
     return `${this.#own.incarnation}.report.json`;
   }
 
+  /** Does something in the folder, which another process may have tidied away while it was empty. */
+  withFolder<T>(run: () => T): T {
+    try {
+      return run();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      privateFolder(this.folder);
+      return run();
+    }
+  }
+
   /** Takes every death that is proved and nobody else's. Never throws: what cannot be read is dropped, and said in one line. */
   claim(): Claims {
     const found: Claims = { deaths: [], undecided: false };
