@@ -32,6 +32,12 @@ describe("what a caller is told of an error", () => {
     });
   });
 
+  it("looks behind a gRPC status that Holdfast gave", () => {
+    const open = Object.assign(new HoldfastError("BREAKER_OPEN", "breaker payments is open"), { retryAfterMs: 300 });
+    const error = Object.assign(new Error("14 UNAVAILABLE"), { code: status.UNAVAILABLE, details: "", cause: open });
+    expect(answerTo(error)).toMatchObject({ status: 503, error: "BREAKER_OPEN", retryAfterMs: 300 });
+  });
+
   it("says nothing of an error that nobody foresaw", () => {
     for (const error of [new Error("password=hunter2"), "hunter2", undefined, null, { statusCode: 12 }]) {
       const answer = answerTo(error);

@@ -1,5 +1,5 @@
 import { status as grpc } from "@grpc/grpc-js";
-import { messageOf } from "@holdfast/sdk";
+import { HoldfastError, messageOf } from "@holdfast/sdk";
 
 /** What a caller over HTTP is told of an error. */
 export interface Answer {
@@ -30,12 +30,15 @@ const BY_GRPC_STATUS: Readonly<Record<number, number>> = {
 
 /** Turns whatever was thrown into an answer. What nobody foresaw is a 500 that says nothing: it may hold a secret. */
 export function answerTo(thrown: unknown): Answer {
-  const { code, statusCode, details, retryAfterMs } = (thrown ?? {}) as {
+  const { cause, code, statusCode, details, retryAfterMs } = (thrown ?? {}) as {
+    cause?: unknown;
     code?: unknown;
     statusCode?: unknown;
     details?: unknown;
     retryAfterMs?: unknown;
   };
+  // A gRPC client gives a status for everything; what Holdfast itself decided is behind it.
+  if (typeof code === "number" && HoldfastError.is(cause)) return answerTo(cause);
   if (typeof code === "number" && typeof details === "string")
     return { status: BY_GRPC_STATUS[code] ?? 502, error: grpc[code] ?? "UNKNOWN", message: details };
   if (typeof code === "string" && code in BY_CODE) {

@@ -1,24 +1,7 @@
-import type { Logger } from "@holdfast/sdk";
-
-/** What every breaker tells of a change of its state. */
-interface Transition {
-  readonly breaker: string;
-  readonly from: string;
-  readonly to: string;
-  /** "local" when this instance decided, "fleet" when it heard of it. */
-  readonly origin: string;
-  readonly generation: number;
-  /** When this instance moved, in milliseconds since the epoch. */
-  readonly atMs: number;
-  /** When the store decided, by its own clock. */
-  readonly decidedAtMs?: number | undefined;
-}
+import type { BreakerSnapshot, CircuitBreaker, Logger, Transition } from "@holdfast/sdk";
 
 /** The native breaker and a shared opossum breaker alike. */
-interface Watchable {
-  onTransition(listener: (transition: Transition) => void): () => void;
-  snapshot(): unknown;
-}
+type Watchable = Pick<CircuitBreaker, "onTransition" | "snapshot">;
 
 const KEPT_TRANSITIONS = 100;
 
@@ -42,7 +25,7 @@ export class BreakerJournal {
     });
   }
 
-  snapshots(): unknown[] {
+  snapshots(): BreakerSnapshot[] {
     return this.#breakers.map((breaker) => breaker.snapshot());
   }
 }
