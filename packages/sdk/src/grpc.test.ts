@@ -2,9 +2,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type OtlpReceiver, startOtlpReceiver } from "../../telemetry/src/testing/otlp-receiver.ts";
 import { startChild } from "./testing/child.ts";
+
+// Child processes start slowly on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const file = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
@@ -35,7 +38,7 @@ describe.each([
     await child.line("called");
     expect(await child.end("SIGTERM")).toEqual({ code: 0, signal: null });
     expect(await child.line("telemetry closed")).toMatchObject({ spans: { ended: 3, exported: 3 }, openSpans: 0 });
-    const called = receiver.spans.filter(({ scope }) => scope !== "@holdfast/lifecycle");
+    const called = receiver.spans.filter(({ scope }) => scope !== "holdfast.story");
     const call = called.find(({ name }) => name === "holdfast.call echo")!;
     const attempt = called.find(({ kind }) => kind === "client")!;
     const server = called.find(({ kind }) => kind === "server")!;

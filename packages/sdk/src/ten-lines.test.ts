@@ -6,9 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { freePort, probe } from "@holdfast/testkit";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type OtlpReceiver, startOtlpReceiver } from "../../telemetry/src/testing/otlp-receiver.ts";
 import { type Child, startChild } from "./testing/child.ts";
+
+// Child processes start slowly on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const example = fileURLToPath(new URL("../examples/ten-lines.ts", import.meta.url));
 
@@ -68,8 +71,8 @@ describe("the ten lines of the README", () => {
     expect(await child.end("SIGTERM")).toEqual({ code: 0, signal: null });
 
     const closed = await child.line("telemetry closed");
-    const stories = receiver.spans.filter(({ scope }) => scope === "@holdfast/lifecycle");
-    const traced = receiver.spans.filter(({ scope }) => scope !== "@holdfast/lifecycle");
+    const stories = receiver.spans.filter(({ scope }) => scope === "holdfast.story");
+    const traced = receiver.spans.filter(({ scope }) => scope !== "holdfast.story");
     expect(closed).toMatchObject({
       spans: { ended: traced.length, exported: traced.length, failed: 0, dropped: 0 },
       stories: { delivered: stories.length, failed: 0 },

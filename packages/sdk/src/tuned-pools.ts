@@ -9,6 +9,11 @@ export interface TunedPoolsOptions {
   clock: Clock;
 }
 
+/** Seconds: a wait is nothing where there is room, and a caller's whole patience where there is none. */
+const WAIT_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+/** Seconds: from one statement to a long report. */
+const USE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
 /** Pools that follow the policy's `pool.size`, and their metrics. */
 export class TunedPools {
   readonly #options: TunedPoolsOptions;
@@ -16,10 +21,12 @@ export class TunedPools {
   readonly #waits = this.#meter.createHistogram(metric.poolWait, {
     unit: "s",
     description: "How long a caller waited for a connection",
+    advice: { explicitBucketBoundaries: WAIT_BUCKETS },
   });
   readonly #uses = this.#meter.createHistogram(metric.poolUse, {
     unit: "s",
     description: "How long a connection was held",
+    advice: { explicitBucketBoundaries: USE_BUCKETS },
   });
   readonly #pools = new Map<string, ResizablePool>();
   readonly #unfollow = new Map<string, () => void>();

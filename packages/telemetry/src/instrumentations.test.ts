@@ -1,9 +1,12 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { startOtlpReceiver } from "./testing/otlp-receiver.ts";
 import type { ReceivedSpan } from "./testing/received.ts";
+
+// Child processes start slowly on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const run = promisify(execFile);
 const app = (name: string): string => fileURLToPath(new URL(`./testing/apps/${name}`, import.meta.url));
@@ -12,7 +15,7 @@ async function spansOf(args: readonly string[]): Promise<ReceivedSpan[]> {
   await using receiver = await startOtlpReceiver();
   const { stdout } = await run(process.execPath, ["--conditions=@holdfast/source", ...args], {
     env: { ...process.env, OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, NODE_OPTIONS: "" },
-    timeout: 15_000,
+    timeout: 50_000,
   });
   expect(JSON.parse(stdout)).toMatchObject({ clean: true, openSpans: 0 });
   expect(JSON.parse(stdout).spans.exported).toBe(receiver.spans.length);

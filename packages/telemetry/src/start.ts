@@ -1,7 +1,6 @@
 import { rateLimitedLogger, silentLogger, systemClock, systemRandom } from "@holdfast/core";
 import { context, diag, logs, metrics, type ProxyTracerProvider, propagation, trace } from "@opentelemetry/api";
 import { resourceFromAttributes } from "@opentelemetry/resources";
-import { AggregationType, InstrumentType, type ViewOptions } from "@opentelemetry/sdk-metrics";
 import { awaitProviders } from "./api-copies.ts";
 import { logDiagnostics } from "./diagnostics.ts";
 import { resolveEndpoint, resolveMetricInterval } from "./endpoint.ts";
@@ -14,16 +13,6 @@ import { describeResource } from "./resource.ts";
 import { SpanObservers } from "./span-observers.ts";
 import { StartedTelemetry } from "./started-telemetry.ts";
 import type { Telemetry, TelemetryOptions } from "./telemetry.ts";
-
-/** For histograms in seconds: OpenTelemetry's default boundaries are made for milliseconds. */
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
-
-const VIEWS: readonly ViewOptions[] = ["holdfast.*", "lifecycle.*"].map((instrumentName) => ({
-  instrumentName,
-  instrumentType: InstrumentType.HISTOGRAM,
-  instrumentUnit: "s",
-  aggregation: { type: AggregationType.EXPLICIT_BUCKET_HISTOGRAM, options: { boundaries: SECONDS } },
-}));
 
 /**
  * Starts OpenTelemetry in this process: traces, metrics and logs over OTLP/gRPC, W3C propagation, and the instrumentation
@@ -60,7 +49,6 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
       spanProcessors: [watched, ...(pipelines ? [spanProcessor(pipelines.spans)] : [])],
       metricReaders: pipelines ? [pipelines.metricReader] : [],
       logRecordProcessors: pipelines ? [logRecordProcessor(pipelines.logs)] : [],
-      views: [...VIEWS],
     }).start();
     tellWaiting();
   }

