@@ -88,7 +88,7 @@ try {
       void Promise.reject(new Error("rejected in a request"));
     } else if (path === "/oom") {
       const hoard: unknown[] = [];
-      for (;;) hoard.push(new Array(100_000).fill({}));
+      for (;;) hoard.push(Array.from({ length: 10_000 }, () => ({})));
     } else if (path === "/exit") {
       process.exit(3);
     } else {

@@ -29,7 +29,10 @@ export class WatchHost {
     const { port1, port2 } = new MessageChannel();
     // The same file from source and from the build; only its ending differs.
     const fromSource = import.meta.url.endsWith(".ts");
-    const worker = new Worker(new URL(fromSource ? "./watch-thread.ts" : "./watch-thread.js", import.meta.url), {
+    const file = fromSource
+      ? new URL("./watch-thread.ts", import.meta.url)
+      : new URL("./watch-thread.js", import.meta.url);
+    const worker = new Worker(file, {
       name: "holdfast-watch",
       workerData: { data, port: port2 },
       transferList: [port2],
