@@ -84,6 +84,7 @@ export class CircuitBreaker implements AsyncDisposable {
   readonly #isFailure: BreakerOptions["isFailure"];
   readonly #logger: Logger;
   readonly #listeners = new Set<(transition: Transition) => void>();
+  readonly #sharingListeners = new Set<(sharing: boolean) => void>();
   readonly #leave: () => void;
 
   /** @throws TypeError or RangeError naming the option and the value */
@@ -103,7 +104,11 @@ export class CircuitBreaker implements AsyncDisposable {
       fleetId: fleet && `${identity.namespace}/${identity.service}/${name}`,
       clock,
       random,
-      onTransition: (transition) => this.#tell(transition),
+      onTransition: (transition) => {
+        reportTransition(transition);
+        this.#tell(this.#listeners, transition);
+      },
+      onSharing: (sharing) => this.#tell(this.#sharingListeners, sharing),
     });
     const unobserve = observeBreaker(this);
     const leaveFleet = fleet && joinFleet(this.#gate, { store: fleet, clock, random, logger: this.#logger });
@@ -179,6 +184,12 @@ export class CircuitBreaker implements AsyncDisposable {
     return () => void this.#listeners.delete(listener);
   }
 
+  /** Told when `sharing` changes. Returns the way to stop it. */
+  onSharing(listener: (sharing: boolean) => void): () => void {
+    this.#sharingListeners.add(listener);
+    return () => void this.#sharingListeners.delete(listener);
+  }
+
   snapshot(): BreakerSnapshot {
     const gate = this.#gate;
     const { successes, failures, run } = gate.local.window;
@@ -202,6 +213,7 @@ export class CircuitBreaker implements AsyncDisposable {
   close(): Promise<void> {
     this.#leave();
     this.#listeners.clear();
+    this.#sharingListeners.clear();
     return Promise.resolve();
   }
 
@@ -223,13 +235,12 @@ export class CircuitBreaker implements AsyncDisposable {
     else permit.succeed();
   }
 
-  #tell(transition: Transition): void {
-    reportTransition(transition);
-    for (const listener of this.#listeners) {
+  #tell<T>(listeners: ReadonlySet<(news: T) => void>, news: T): void {
+    for (const listener of listeners) {
       try {
-        listener(transition);
+        listener(news);
       } catch (error) {
-        this.#logger.error({ breaker: this.name, error: messageOf(error) }, "a transition listener threw");
+        this.#logger.error({ breaker: this.name, error: messageOf(error) }, "a listener threw");
       }
     }
   }

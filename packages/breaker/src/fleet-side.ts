@@ -1,4 +1,4 @@
-import { TRIAL_SHARE } from "./local-circuit.ts";
+import { TRIAL_SHARE, type TripEvidence } from "./local-circuit.ts";
 import type { BreakerSettings } from "./settings.ts";
 import {
   type BreakerIdentity,
@@ -100,6 +100,13 @@ export class FleetSide {
       this.#tail++;
     }
     return first;
+  }
+
+  /** Counts a trip that the store has not heard of, or has forgotten. */
+  restate({ successes, failures, run }: TripEvidence): void {
+    this.#successes = successes;
+    this.#failures = failures;
+    this.#tail = run;
   }
 
   /** Remembers that somebody would have liked to call. Returns whether a lease is now wanted that was not before. */

@@ -199,6 +199,21 @@ describe("an instance that loses the store", () => {
     expect(states()).toEqual(Array(3).fill("half-open"));
   });
 
+  it("tells the fleet of a trip that happened meanwhile", async () => {
+    const { instances, clock, states, records } = await startFleet(hosts(3), { openMs: 10_000 });
+    const [one, two] = instances;
+    for (const instance of [one!, two!]) {
+      instance.link.down = true;
+      instance.calls(5, false);
+    }
+    records.clear();
+    await clock.advanceAsync(2_500);
+    expect(states()).toEqual(["open", "open", "closed"]);
+    for (const instance of [one!, two!]) instance.link.down = false;
+    await clock.advanceAsync(2_000);
+    expect(states()).toEqual(["open", "open", "open"]);
+  });
+
   it("hears of a transition whose hint was lost within the time of a poll", async () => {
     const { instances, clock } = await startFleet(hosts(3));
     instances[2]!.link.deaf = true;

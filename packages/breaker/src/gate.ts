@@ -35,6 +35,7 @@ export interface GateOptions {
   clock: Clock;
   random: Random;
   onTransition: (transition: Transition) => void;
+  onSharing: (sharing: boolean) => void;
 }
 
 /** How long there is no point in asking again while only a trial's result can change the answer. */
@@ -52,23 +53,28 @@ export class Gate implements PermitKeeper {
   readonly #instance: string;
   readonly #clock: Clock;
   readonly #onTransition: (transition: Transition) => void;
+  readonly #onSharing: (sharing: boolean) => void;
+  #toldSharing = false;
   #settings: Readonly<BreakerSettings>;
   #link: FleetLink | undefined;
   #sharing = false;
   /** Calls go straight through: what the hot path looks at, and nothing else. */
   #clear: boolean;
+  /** The trip of this instance's own window went to the store when it happened. */
+  #tripTold = false;
   /** One more with each move of either circuit: results from before it are late and count for nothing. */
   #epoch = 0;
   #shown: BreakerState = "closed";
   #sinceMs: number;
 
   constructor(options: GateOptions) {
-    const { name, settings, identity, fleetId, clock, random, onTransition } = options;
+    const { name, settings, identity, fleetId, clock, random, onTransition, onSharing } = options;
     this.#name = name;
     this.#instance = identity.instance;
     this.#clock = clock;
     this.#settings = settings;
     this.#onTransition = onTransition;
+    this.#onSharing = onSharing;
     this.#sinceMs = clock.now();
     this.#local = new LocalCircuit(settings, random);
     this.fleet = fleetId === undefined ? null : new FleetSide(fleetId, identity, settings);
@@ -156,6 +162,7 @@ export class Gate implements PermitKeeper {
     this.#sharing = false;
     this.fleet!.disconnect();
     if (governed) this.#moved("local");
+    this.#tellSharing();
   }
 
   nextExchangeMs(nowMs: number): number {
@@ -170,10 +177,13 @@ export class Gate implements PermitKeeper {
     const nowMs = this.#clock.monotonic();
     const governed = this.#governed();
     const generation = this.#generationOfFleet();
+    const incarnation = this.fleet!.view?.incarnation;
     const adoption = this.fleet!.finish(exchange, reply, nowMs);
     const joined = !this.#sharing;
     this.#sharing = true;
     this.#adopted(joined ? "changed" : adoption, governed, generation, nowMs);
+    this.#restate(incarnation);
+    this.#tellSharing();
   }
 
   failExchange(): void {
@@ -224,6 +234,7 @@ export class Gate implements PermitKeeper {
     const first = this.#sharing && this.fleet?.count(success);
     const tripped = this.#local.record(success, this.#clock.monotonic());
     if (tripped) {
+      this.#tripTold = this.#sharing;
       this.#moved("local");
       this.#link?.urge();
     } else if (first) {
@@ -242,7 +253,10 @@ export class Gate implements PermitKeeper {
     this.#local.settleTrial(trial.local, outcome, nowMs);
     // A fleet that is closed hears of an instance's own trials as of any other call.
     if (this.#sharing && outcome !== "ignored" && this.fleet?.count(outcome === "success")) this.#link?.wake();
-    if (this.#local.state !== before) this.#moved("local");
+    if (this.#local.state !== before) {
+      this.#tripTold = this.#sharing;
+      this.#moved("local");
+    }
   }
 
   /** The fleet's state is known, within reach, and not closed: it decides. */
@@ -273,9 +287,25 @@ export class Gate implements PermitKeeper {
     this.#moved("fleet");
   }
 
+  /** A trip made while the store was away, or that it forgot with everything else, is told as if it happened now. */
+  #restate(incarnationBefore: string | undefined): void {
+    const { evidence } = this.#local;
+    const forgotten = incarnationBefore !== undefined && incarnationBefore !== this.fleet!.view?.incarnation;
+    if (evidence === null || !this.#trippedAlone() || (this.#tripTold && !forgotten)) return;
+    this.#tripTold = true;
+    this.fleet!.restate(evidence);
+    this.#link?.wake();
+  }
+
   #generationOfFleet(): string {
     const view = this.fleet?.view;
     return view ? `${view.incarnation}/${view.generation}` : "";
+  }
+
+  #tellSharing(): void {
+    if (this.sharing === this.#toldSharing) return;
+    this.#toldSharing = this.sharing;
+    this.#onSharing(this.#toldSharing);
   }
 
   #goOnAlone(nowMs: number): void {

@@ -11,6 +11,13 @@ import { trialsNeeded, windowTrips } from "./trip-rule.ts";
  */
 export const TRIAL_SHARE = 0.8;
 
+/** What an instance's own window held when it tripped. */
+export interface TripEvidence {
+  readonly successes: number;
+  readonly failures: number;
+  readonly run: number;
+}
+
 /** One trial call of an instance's own half-open round. */
 export interface LocalTrial {
   readonly deadlineMs: number;
@@ -30,6 +37,7 @@ export class LocalCircuit {
   #trialFailures = 0;
   /** The open was taken over from the fleet: no evidence of this instance's own stands behind it. */
   #borrowed = false;
+  #evidence: TripEvidence | null = null;
   #settings: Readonly<BreakerSettings>;
   readonly #random: Random;
 
@@ -51,6 +59,11 @@ export class LocalCircuit {
     return this.#borrowed;
   }
 
+  /** Why this instance is not closed: null while it is, and while nothing of its own stands behind it. */
+  get evidence(): TripEvidence | null {
+    return this.#evidence;
+  }
+
   /** How much of the open time is left, in milliseconds; 0 unless open. */
   remainingMs(nowMs: number): number {
     return this.#state === "open" ? Math.max(0, this.#openUntilMs - nowMs) : 0;
@@ -64,6 +77,8 @@ export class LocalCircuit {
     }
     this.window.fail(nowMs);
     if (this.#state !== "closed" || !windowTrips(this.window, this.#settings)) return false;
+    const { successes, failures, run } = this.window;
+    this.#evidence = { successes, failures, run };
     this.#open(nowMs);
     return true;
   }
@@ -105,6 +120,7 @@ export class LocalCircuit {
     this.#state = "closed";
     this.#opens = 0;
     this.#borrowed = false;
+    this.#evidence = null;
     this.#clearTrials();
     this.window.clear();
   }
@@ -150,7 +166,11 @@ export class LocalCircuit {
 
   #judge(nowMs: number): void {
     const needed = trialsNeeded(this.#settings);
-    if (this.#trialSuccesses >= needed) this.reset();
-    else if (this.#trialFailures > this.#settings.halfOpenPermits - needed) this.#open(nowMs);
+    if (this.#trialSuccesses >= needed) {
+      this.reset();
+    } else if (this.#trialFailures > this.#settings.halfOpenPermits - needed) {
+      this.#evidence ??= { successes: 0, failures: this.#trialFailures, run: this.#trialFailures };
+      this.#open(nowMs);
+    }
   }
 }

@@ -69,6 +69,8 @@ export class RedisConnection {
       sentinelRetryStrategy: () => null,
       connectTimeout: CONNECT_TIMEOUT_MS,
       commandTimeout: timeoutMs,
+      // ioredis waits for a server's goodbye with a timer that holds the process.
+      disconnectTimeout: 100,
       disableClientInfo: true,
       connectionName: "holdfast-breaker",
     } satisfies RedisOptions;
