@@ -6,7 +6,7 @@ interface TracedSpan {
   spanId: string;
   parentSpanId?: string | undefined;
   name: string;
-  startTimeMs: number;
+  startMs: number;
   durationMs: number;
   status: string;
   attributes: Record<string, unknown>;
@@ -119,8 +119,8 @@ async function findStory({ fleet, events }: Stage, instance: string, readyAtMs: 
 }
 
 function tell(spans: readonly TracedSpan[], crashSpan: TracedSpan, toldMs: number): Story {
-  const ordered = [...spans].sort((a, b) => a.startTimeMs - b.startTimeMs);
-  const zero = ordered[0]!.startTimeMs;
+  const ordered = [...spans].sort((a, b) => a.startMs - b.startMs);
+  const zero = ordered[0]!.startMs;
   const probes = ordered.filter((span) => span.name === "lifecycle.probe");
   const ownTrace = crashSpan.links.filter((link) => link.traceId === crashSpan.traceId);
   return {
@@ -132,7 +132,7 @@ function tell(spans: readonly TracedSpan[], crashSpan: TracedSpan, toldMs: numbe
       `the next process told the story, trace ${crashSpan.traceId}:`,
       ...ordered.map(
         (span) =>
-          `    +${String(Math.round(span.startTimeMs - zero)).padStart(5)} ms  ${span.name.padEnd(22)} ${describe(span)}`,
+          `    +${String(Math.round(span.startMs - zero)).padStart(5)} ms  ${span.name.padEnd(22)} ${describe(span)}`,
       ),
     ],
   };
