@@ -24,8 +24,6 @@ export interface Harm {
   fail: boolean;
 }
 
-export const NO_HARM: Harm = { waitMs: 0, blockMs: 0, crash: false, fail: false };
-
 /** Decides what a plan does to one request. Pure: the draw, from 0 to 1, is the caller's. */
 export function decideHarm(plan: FaultPlan, draw: number): Harm {
   return {

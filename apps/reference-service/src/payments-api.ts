@@ -10,8 +10,9 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
-import { type Logger, withDeadline } from "@holdfast/sdk";
+import { type Logger, systemClock, withDeadline } from "@holdfast/sdk";
 import { answerTo } from "./answer.ts";
+import { InjectedError } from "./faults.ts";
 
 // These types say what payments.proto says; proto-loader reads the file itself when the service starts.
 
@@ -65,18 +66,19 @@ export function chargeHandler(
   charge: (request: ChargeRequest) => Promise<ChargeReply>,
   logger: Logger,
 ): handleUnaryCall<ChargeRequest, ChargeReply> {
-  return (call, done) => {
-    const leftMs = Math.max(0, Number(call.getDeadline()) - Date.now());
+  return (call, answer) => {
+    const leftMs = Math.max(0, Number(call.getDeadline()) - systemClock.now());
     withDeadline(leftMs, () => charge(call.request)).then(
-      (reply) => done(null, reply),
+      (reply) => answer(null, reply),
       (error: unknown) => {
         const { status: httpStatus, message } = answerTo(error);
         const code = GRPC_STATUS[httpStatus] ?? status.INTERNAL;
         if (httpStatus >= 500) logger.warn({ status: status[code], error }, "charge failed");
         const metadata = new Metadata();
-        // Whoever calls need not try again what was tried here as often as it may be: layers would multiply.
-        metadata.set("grpc-retry-pushback-ms", "-1");
-        done({ code, details: message, metadata });
+        // Nobody above should try again what was tried from here as often as it may be: layers would multiply. Where it is
+        // this instance that ails, another may do better.
+        if (!(error instanceof InjectedError)) metadata.set("grpc-retry-pushback-ms", "-1");
+        answer({ code, details: message, metadata });
       },
     );
   };

@@ -46,7 +46,8 @@ export async function startPayments(hf: Holdfast, config: PaymentsConfig): Promi
 
   const server = new Server({ "grpc.max_receive_message_length": 16 * 1024 });
   server.addService(paymentsService, { charge: chargeHandler(charge, hf.log) });
-  const port = await listen(hf, server, `${config.listen.host}:${config.listen.port}`);
+  const { host, port: wanted } = config.listen;
+  const port = await listen(hf, server, `${host.includes(":") ? `[${host}]` : host}:${wanted}`);
   hf.log.info({ port }, "listening");
 }
 

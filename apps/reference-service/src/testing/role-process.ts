@@ -92,7 +92,7 @@ export class RoleProcess implements AsyncDisposable {
         authorization: `Bearer ${adminToken}`,
         ...(body === undefined ? {} : { "content-type": "application/json" }),
       },
-      body: body === undefined ? null : JSON.stringify(body),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
   }
 
