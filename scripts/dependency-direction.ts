@@ -17,7 +17,7 @@ export const allowed: Readonly<Record<string, readonly string[]>> = {
   sdk: ["core", "breaker", "client", "policy", "lifecycle", "mtls", "telemetry"],
   "reference-service": ["sdk", "mtls"],
   "feedback-controller": ["core", "sdk", "policy", "telemetry", "lifecycle"],
-  demo: ["core", "policy", "testkit"],
+  demo: ["core", "testkit"],
 };
 
 interface Manifest {

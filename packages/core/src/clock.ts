@@ -42,7 +42,7 @@ export const systemClock: Clock = {
  *
  * @throws the signal's reason, as soon as it aborts
  */
-export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal | undefined): Promise<void> {
+export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
       reject(signal.reason);
