@@ -1,11 +1,14 @@
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { BreakerOpenError } from "@holdfast/breaker";
 import { jsonLogger, silentLogger } from "@holdfast/core";
 import { type Override, type OverrideStore, parsePolicy } from "@holdfast/policy";
 import { redisOverrideStore } from "@holdfast/policy/redis";
-import { type PrivateRedis, startRedis } from "@holdfast/testkit";
+import { type PrivateRedis, startRedis, ThrowawayAuthority } from "@holdfast/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type OtlpReceiver, startOtlpReceiver } from "../../telemetry/src/testing/otlp-receiver.ts";
 import { type Holdfast, type HoldfastOptions, holdfast, type ResizablePool } from "./index.ts";
@@ -196,6 +199,17 @@ describe("holdfast()", () => {
   it("uses a file where no Redis is named", async () => {
     const hf = await start({ sqlite: ":memory:" });
     expect(hf.breaker("ledger").scope).toBe("cluster");
+  });
+
+  it("opens this process's identity from a folder", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "holdfast-identity-"));
+    const authority = await ThrowawayAuthority.create({ trustDomain: "test.local" });
+    await authority.writeSvid(folder, "spiffe://test.local/shop");
+    const hf = await start({ mtls: folder });
+    expect(hf.identity?.svid.id.uri).toBe("spiffe://test.local/shop");
+    await hf.close();
+    rmSync(folder, { recursive: true });
+    expect((await start()).identity).toBeNull();
   });
 
   it("closes more than once, and hands back everything that it opened", async () => {
