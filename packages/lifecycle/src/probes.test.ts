@@ -121,6 +121,14 @@ describe("probes", () => {
     squatter.close();
   });
 
+  it("are answered by a thread that loads nothing of the application's", async () => {
+    const child = startChild({}, ["--import", 'data:text/javascript,console.error("preloaded")']);
+    await child.line("up");
+    child.process.kill("SIGTERM");
+    expect(await child.ended).toBe(0);
+    expect(child.stderr).toBe("preloaded\n");
+  });
+
   it("can be done without: the rest of the lifecycle works as before", async () => {
     await using lifecycle = await createLifecycle({ ...quiet, probe: false, lameDuckMs: 0 });
     expect(lifecycle.probeUrl).toBeNull();

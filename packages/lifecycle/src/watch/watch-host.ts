@@ -1,23 +1,29 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
-import { HoldfastError, type Logger } from "@holdfast/core";
+import { HoldfastError, type Logger, messageOf } from "@holdfast/core";
 import type { WatchCommand, WatchData, WatchReport } from "./messages.ts";
 
 /** Measured at 5 MB of live heap; a probe flood stays below 16. */
 const HEAP_MB = 32;
 const YOUNG_HEAP_MB = 4;
 
+/** How long the thread may take to stop before it is made to. */
+const STOP_WITHIN_MS = 1_000;
+
 /** The main thread's end of the watch thread. */
 export class WatchHost {
   readonly #worker: Worker;
   readonly #port: MessagePort;
+  readonly #exited: Promise<void>;
   readonly #onReport: (report: WatchReport) => void;
-  #stopping: Promise<void> | null = null;
-  probePort: number | null = null;
+  /** Null when no probes are answered. */
+  readonly probePort: number | null;
 
-  private constructor(worker: Worker, port: MessagePort, onReport: (report: WatchReport) => void) {
-    this.#worker = worker;
-    this.#port = port;
+  private constructor(started: Started, probePort: number | null, onReport: (report: WatchReport) => void) {
+    this.#worker = started.worker;
+    this.#port = started.port;
+    this.#exited = started.exited;
     this.#onReport = onReport;
+    this.probePort = probePort;
   }
 
   /**
@@ -26,52 +32,31 @@ export class WatchHost {
    * @throws HoldfastError "PROBE_PORT_TAKEN", "PROBE_LISTEN_FAILED" or "WATCH_FAILED"
    */
   static async start(data: WatchData, logger: Logger, onReport: (report: WatchReport) => void): Promise<WatchHost> {
-    const { port1, port2 } = new MessageChannel();
-    // The same file from source and from the build; only its ending differs.
-    const fromSource = import.meta.url.endsWith(".ts");
-    const file = fromSource
-      ? new URL("./watch-thread.ts", import.meta.url)
-      : new URL("./watch-thread.js", import.meta.url);
-    const worker = new Worker(file, {
-      name: "holdfast-watch",
-      workerData: { data, port: port2 },
-      transferList: [port2],
-      // Neither the flags nor the environment of the process: a preloaded module belongs to the application, not here.
-      execArgv: fromSource ? ["--conditions=@holdfast/source"] : [],
-      env: {},
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: YOUNG_HEAP_MB },
-    });
-    const host = new WatchHost(worker, port1, onReport);
+    const started = startThread(data);
+    const { worker, port, exited } = started;
     try {
-      await new Promise<void>((resolve, reject) => {
-        const fail = (cause: unknown): void =>
-          reject(new HoldfastError("WATCH_FAILED", "the watch thread did not start", { cause }));
-        worker.once("error", fail);
-        worker.once("exit", (code) => fail(new Error(`it exited with code ${code}`)));
-        port1.on("message", (report: WatchReport) => {
-          if (report.type === "up") {
-            host.probePort = report.port;
-            worker.removeAllListeners();
-            resolve();
-          } else if (report.type === "listen-failed") {
-            reject(listenError(report, data.probe));
-          } else {
-            onReport(report);
-          }
+      const probePort = await new Promise<number | null>((resolve, reject) => {
+        worker.once("error", (cause) => {
+          // One that comes later can only be said: the promise is settled.
+          logger.error({ error: messageOf(cause) }, "the watch thread failed: probes are not answered");
+          reject(new HoldfastError("WATCH_FAILED", "the watch thread failed", { cause }));
+        });
+        void exited.then(() => reject(new HoldfastError("WATCH_FAILED", "the watch thread ended")));
+        port.on("message", (report: WatchReport) => {
+          if (report.type === "up") resolve(report.port);
+          else if (report.type === "listen-failed") reject(listenError(report, data.probe));
+          else onReport(report);
         });
       });
+      // Neither the thread nor the channel is a reason to go on living.
+      worker.unref();
+      port.unref();
+      return new WatchHost(started, probePort, onReport);
     } catch (error) {
-      port1.close();
+      port.close();
       await worker.terminate();
       throw error;
     }
-    worker.on("error", (error) =>
-      logger.error({ err: error }, "the watch thread failed: probes are no longer answered"),
-    );
-    // Neither the thread nor the channel is a reason to go on living.
-    worker.unref();
-    port1.unref();
-    return host;
   }
 
   send(command: WatchCommand): void {
@@ -85,15 +70,39 @@ export class WatchHost {
     }
   }
 
-  stop(): Promise<void> {
-    this.#stopping ??= new Promise((resolve) => {
-      this.#worker.removeAllListeners();
-      this.#worker.once("exit", () => resolve());
-      this.#worker.ref();
-      this.send({ type: "stop" });
-    });
-    return this.#stopping;
+  async stop(): Promise<void> {
+    this.#worker.ref();
+    this.send({ type: "stop" });
+    const overdue = setTimeout(() => void this.#worker.terminate(), STOP_WITHIN_MS);
+    await this.#exited;
+    clearTimeout(overdue);
+    this.#port.close();
   }
+}
+
+interface Started {
+  worker: Worker;
+  port: MessagePort;
+  exited: Promise<void>;
+}
+
+function startThread(data: WatchData): Started {
+  const { port1, port2 } = new MessageChannel();
+  // The same file from source and from the build; only its ending differs.
+  const fromSource = import.meta.url.endsWith(".ts");
+  const file = fromSource
+    ? new URL("./watch-thread.ts", import.meta.url)
+    : new URL("./watch-thread.js", import.meta.url);
+  const worker = new Worker(file, {
+    name: "holdfast-watch",
+    workerData: { data, port: port2 },
+    transferList: [port2],
+    // Neither the flags nor the environment of the process: a preloaded module belongs to the application, not here.
+    execArgv: fromSource ? ["--conditions=@holdfast/source"] : [],
+    env: {},
+    resourceLimits: { maxOldGenerationSizeMb: HEAP_MB, maxYoungGenerationSizeMb: YOUNG_HEAP_MB },
+  });
+  return { worker, port: port1, exited: new Promise((resolve) => worker.once("exit", () => resolve())) };
 }
 
 function listenError(report: { code: string; message: string }, probe: WatchData["probe"]): HoldfastError {
