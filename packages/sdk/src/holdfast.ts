@@ -23,7 +23,7 @@ export interface TargetPlace {
   url?: string | URL | undefined;
   /** Several places: each attempt takes the next one. */
   urls?: readonly (string | URL)[] | undefined;
-  /** Sends HTTP requests. Default: undici's fetch; with `mtls`, over mutual TLS for https addresses. */
+  /** Sends HTTP requests. Default: undici's fetch. For mutual TLS, one that @holdfast/mtls connects. */
   fetch?: typeof globalThis.fetch | undefined;
 }
 
