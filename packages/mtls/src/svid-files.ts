@@ -1,6 +1,5 @@
 import type { X509Certificate } from "node:crypto";
 import { type FSWatcher, watch } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import {
   type Clock,
@@ -13,8 +12,8 @@ import {
   systemClock,
   type Timer,
 } from "@holdfast/core";
-import { parseCertificates, parseSvid } from "./pem.ts";
 import { parseTrustDomain } from "./spiffe-id.ts";
+import { SvidReader } from "./svid-reader.ts";
 import type { X509Source, X509Svid } from "./x509-source.ts";
 
 export interface SvidFilesOptions {
@@ -69,21 +68,14 @@ export async function openSvidFiles(options: SvidFilesOptions): Promise<X509Sour
   }
 }
 
-interface Loaded<T> {
-  text: string;
-  value: T;
-}
-
 class SvidFiles implements X509Source {
   readonly #directory: string;
-  readonly #files: { svid: string; key: string; bundle: string };
-  readonly #federated: ReadonlyMap<string, string>;
+  readonly #federated: readonly string[];
+  readonly #reader: SvidReader;
   readonly #pollMs: number;
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #listeners = new Set<() => void>();
-  #svid: Loaded<X509Svid> | undefined;
-  readonly #bundles = new Map<string, Loaded<readonly X509Certificate[]>>();
   #lastError: Error | undefined;
   #loading: Promise<void> | undefined;
   #lookAgain = false;
@@ -96,32 +88,34 @@ class SvidFiles implements X509Source {
     const { directory, files = {}, federatedBundles = {}, logger = silentLogger, clock = systemClock } = options;
     this.#directory = directory;
     const at = (name: string): string => resolve(directory, name);
-    this.#files = {
+    const federated = new Map(
+      Object.entries(federatedBundles).map(([name, file]) => [parseTrustDomain(name), at(file)]),
+    );
+    this.#federated = [...federated.keys()];
+    const paths = {
       svid: at(files.svid ?? "svid.pem"),
       key: at(files.key ?? "svid_key.pem"),
       bundle: at(files.bundle ?? "bundle.pem"),
+      federated,
     };
-    this.#federated = new Map(
-      Object.entries(federatedBundles).map(([name, file]) => [parseTrustDomain(name), at(file)]),
-    );
+    this.#reader = new SvidReader(paths, clock);
     this.#pollMs = numberOption("pollMs", options.pollMs, 5_000, { min: 50, max: 600_000 });
     this.#logger = rateLimitedLogger(logger, { clock });
     this.#clock = clock;
   }
 
   get svid(): X509Svid {
-    if (!this.#svid) throw new SvidUnavailableError(`no SVID was loaded from ${this.#directory}`);
-    return this.#svid.value;
+    const { svid } = this.#reader;
+    if (!svid) throw new SvidUnavailableError(`no SVID was loaded from ${this.#directory}`);
+    return svid;
   }
 
   get trustDomains(): readonly string[] {
-    return [...new Set([this.svid.id.trustDomain, ...this.#federated.keys()])];
+    return [...new Set([this.svid.id.trustDomain, ...this.#federated])];
   }
 
   authorities(trustDomain: string): readonly X509Certificate[] {
-    const file =
-      trustDomain === this.svid.id.trustDomain ? this.#files.bundle : (this.#federated.get(trustDomain) ?? "");
-    return this.#bundles.get(file)?.value ?? [];
+    return this.#reader.authorities(trustDomain);
   }
 
   get secondsToExpiry(): number {
@@ -185,7 +179,7 @@ class SvidFiles implements X509Source {
   }
 
   #isWhole(): boolean {
-    return this.#svid !== undefined && this.#lastError === undefined;
+    return this.#reader.svid !== undefined && this.#lastError === undefined;
   }
 
   #unavailable(initTimeoutMs: number): SvidUnavailableError {
@@ -237,50 +231,16 @@ class SvidFiles implements X509Source {
   }
 
   async #look(): Promise<void> {
-    let changed = false;
-    const problems: unknown[] = [];
-    // Each part on its own: an authority that was taken out of a bundle must go, also while a pair is torn.
-    for (const part of [
-      () => this.#lookAtSvid(),
-      () => this.#lookAtBundle(this.#files.bundle),
-      ...[...this.#federated.values()].map((file) => () => this.#lookAtBundle(file)),
-    ]) {
-      try {
-        if (await part()) changed = true;
-      } catch (error) {
-        problems.push(error);
-      }
-    }
-    if (this.#closed) return;
+    const before = this.#reader.svid;
     const wasWhole = this.#isWhole();
-    this.#lastError = problems[0] === undefined ? undefined : asError(problems);
+    const { changed, problem } = await this.#reader.look();
+    if (this.#closed) return;
+    this.#lastError = problem;
+    const svid = this.#reader.svid;
+    if (svid && svid !== before) {
+      this.#logger.info({ spiffeId: svid.id.uri, notAfter: new Date(svid.notAfterMs).toISOString() }, "SVID in use");
+    }
     if (changed || this.#isWhole() !== wasWhole) this.#tell();
-  }
-
-  async #lookAtSvid(): Promise<boolean> {
-    const { svid: certFile, key: keyFile } = this.#files;
-    const certPem = await readFile(certFile, "utf8");
-    const keyPem = await readFile(keyFile, "utf8");
-    const text = `${certPem}\n${keyPem}`;
-    if (this.#svid?.text === text) return false;
-    const value = inFile(certFile, () => parseSvid(certPem, keyPem));
-    const now = this.#clock.now();
-    if (now >= value.notAfterMs) throw new TypeError(`${certFile}: it expired at ${isoTime(value.notAfterMs)}`);
-    if (now < value.notBeforeMs)
-      throw new TypeError(`${certFile}: it is not valid before ${isoTime(value.notBeforeMs)}`);
-    if (this.#closed) return false;
-    this.#svid = { text, value };
-    this.#logger.info({ spiffeId: value.id.uri, notAfter: isoTime(value.notAfterMs) }, "SVID in use");
-    return true;
-  }
-
-  async #lookAtBundle(file: string): Promise<boolean> {
-    const text = await readFile(file, "utf8");
-    if (this.#bundles.get(file)?.text === text) return false;
-    const value = inFile(file, () => parseCertificates(text));
-    if (this.#closed) return false;
-    this.#bundles.set(file, { text, value });
-    return true;
   }
 
   #tell(): void {
@@ -297,7 +257,7 @@ class SvidFiles implements X509Source {
   #warn(): void {
     if (this.#lastError)
       this.#logger.warn({ error: this.#lastError.message }, "an SVID or bundle on disk is not usable");
-    const svid = this.#svid?.value;
+    const { svid } = this.#reader;
     if (!svid || this.#warnedOf === svid) return;
     const lived = (this.#clock.now() - svid.notBeforeMs) / (svid.notAfterMs - svid.notBeforeMs);
     if (lived < LATE_ROTATION) return;
@@ -305,22 +265,4 @@ class SvidFiles implements X509Source {
     const fields = { spiffeId: svid.id.uri, secondsToExpiry: Math.round(this.secondsToExpiry) };
     this.#logger.warn(fields, "the SVID was not rotated in time: it is past two thirds of its life");
   }
-}
-
-function inFile<T>(file: string, parse: () => T): T {
-  try {
-    return parse();
-  } catch (cause) {
-    throw new TypeError(`${file}: ${messageOf(cause)}`, { cause });
-  }
-}
-
-function asError(problems: readonly unknown[]): Error {
-  const [first] = problems;
-  if (problems.length === 1 && first instanceof Error) return first;
-  return new AggregateError(problems, problems.map(messageOf).join("; "));
-}
-
-function isoTime(ms: number): string {
-  return new Date(ms).toISOString();
 }
