@@ -1,17 +1,18 @@
 import { type BreakerRegistry, createBreakers } from "@holdfast/breaker";
-import { attr, jsonLogger, type Logger, messageOf, systemClock, systemRandom } from "@holdfast/core";
-import { createLifecycle, type Lifecycle } from "@holdfast/lifecycle";
+import { attr, type Clock, jsonLogger, type Logger, messageOf, systemClock, systemRandom } from "@holdfast/core";
+import { createLifecycle } from "@holdfast/lifecycle";
 import { openSvidFiles, type X509Source } from "@holdfast/mtls";
 import { livePolicy } from "@holdfast/policy";
-import { startTelemetry, type Telemetry } from "@holdfast/telemetry";
+import { startTelemetry } from "@holdfast/telemetry";
 import type { Holdfast } from "./holdfast.ts";
 import { missingParts } from "./missing-parts.ts";
 import type { HoldfastOptions } from "./options.ts";
 import { echoPolicy } from "./policy-echo.ts";
 import { registered } from "./registered.ts";
-import { resolveSettings, type Settings } from "./settings.ts";
+import { resolveSettings } from "./settings.ts";
 import { openStores } from "./stores.ts";
 import { Targets } from "./targets.ts";
+import { closeTelemetry, troubleOnly } from "./telemetry-lines.ts";
 import { TunedPools } from "./tuned-pools.ts";
 import { WiredHoldfast } from "./wired-holdfast.ts";
 
@@ -38,13 +39,15 @@ export async function holdfast(options: HoldfastOptions = {}): Promise<Holdfast>
   return start(options);
 }
 
-/** Starts everything, whatever was started before. */
+/** Starts everything, whatever was started before. What started before something failed is taken back. */
 export async function start(options: HoldfastOptions): Promise<Holdfast> {
   const { clock = systemClock, random = systemRandom } = options;
   const settings = resolveSettings(options);
   const { service, namespace } = settings;
   const lines = (base: object): Logger =>
     options.logger ?? jsonLogger({ level: settings.logLevel, base: { service, ...base }, clock });
+  await using undo = new AsyncDisposableStack();
+
   const telemetry = startTelemetry({
     service,
     namespace: options.namespace,
@@ -53,62 +56,54 @@ export async function start(options: HoldfastOptions): Promise<Holdfast> {
     resource: options.resource,
     endpoint: options.otlp,
     metricExportIntervalMs: settings.metricExportIntervalMs,
-    // That nothing is exported stands in the one line about all that is missing.
-    logger: { ...lines({}), info() {} },
+    logger: troubleOnly(lines({})),
     clock,
     random,
   });
+  undo.defer(async () => void (await telemetry.shutdown(UNDO_MS)));
   const instance = String(telemetry.resource[attr.serviceInstanceId]);
   const plain = lines({ instance });
   const log = telemetry.logger(plain, settings.logLevel);
-  let identity: X509Source | null = null;
-  let lifecycle: Lifecycle;
-  try {
-    if (typeof options.mtls === "string")
-      identity = await openSvidFiles({ directory: options.mtls, logger: log, clock });
-    else identity = options.mtls ?? null;
-    lifecycle = await createLifecycle({
-      ...lifecycleSettings(settings, options),
-      instance,
+
+  const identity = await openIdentity(options.mtls, log, clock);
+  // A source that was given belongs to who gave it.
+  if (typeof options.mtls === "string") undo.use(identity);
+  const { probe, stateDir, graceMs, lameDuckMs, livenessStallMs, readinessStallMs } = settings;
+  const lifecycle = undo.use(
+    await createLifecycle({
+      ...{ service, instance, probe, stateDir, graceMs, lameDuckMs, livenessStallMs, readinessStallMs },
+      signals: options.signals,
       sink: telemetry.sink,
       resource: telemetry.resource,
       logger: log,
       clock,
-    });
-  } catch (error) {
-    await telemetry.shutdown(1_000);
-    throw error;
-  }
-  telemetry.addObserver(lifecycle.observer);
-  // While breakers and pools can still be measured: the last hook comes after they are gone.
-  lifecycle.onShutdown("flush", "telemetry", ({ deadlineMs }) =>
-    telemetry.forceFlush(Math.min(deadlineMs, LAST_METRICS_MS)),
+    }),
   );
-  lifecycle.setLast("telemetry", ({ deadlineMs }) => closeTelemetry(telemetry, plain, deadlineMs));
-
   const stores = await openStores(settings, { logger: log, clock, random });
-  const policy = livePolicy({
-    policy: settings.policy,
-    service,
-    namespace,
-    store: stores.overrides,
-    logger: log,
-    clock,
-  });
+  undo.defer(() => stores.close());
+  const policy = undo.use(
+    livePolicy({ policy: settings.policy, service, namespace, store: stores.overrides, logger: log, clock }),
+  );
   const shared = { store: stores.breakers, identity: { namespace, service, domain: settings.domain, instance } };
   const breakers: BreakerRegistry = createBreakers({ ...shared, logger: log, clock, random });
   const targets = new Targets({ policy, breakers, ...shared, mode: settings.mode, logger: log, clock, random });
   const pools = new TunedPools({ policy, logger: log, clock });
   const stopEcho = echoPolicy(policy);
+
+  telemetry.addObserver(lifecycle.observer);
+  // While breakers and pools can still be measured: the last hook comes after they are gone.
+  lifecycle.onShutdown("flush", "telemetry", ({ deadlineMs }) =>
+    telemetry.forceFlush(Math.min(deadlineMs, LAST_METRICS_MS)),
+  );
   lifecycle.onShutdown("release", "holdfast", async () => {
     pools.close();
     stopEcho();
     await targets.close();
     await policy.close();
     await stores.close();
-    // A source that was given belongs to who gave it.
     if (typeof options.mtls === "string") await identity?.close();
   });
+  lifecycle.setLast("telemetry", ({ deadlineMs }) => closeTelemetry(telemetry, plain, deadlineMs));
 
   const missing = missingParts({ policyNamed: settings.policyNamed, store: stores.kind, endpoint: telemetry.endpoint });
   log.info(
@@ -119,21 +114,20 @@ export async function start(options: HoldfastOptions): Promise<Holdfast> {
   lifecycle.tellPreviousDeath().catch((error: unknown) => {
     log.warn({ error: messageOf(error) }, "how the previous process ended could not be told yet");
   });
+  undo.move();
   return new WiredHoldfast({ service, namespace, log, lifecycle, policy, telemetry, identity, targets, pools });
-}
-
-function lifecycleSettings(settings: Settings, options: HoldfastOptions) {
-  const { service, probe, stateDir, graceMs, lameDuckMs, livenessStallMs, readinessStallMs } = settings;
-  const { signals } = options;
-  return { service, probe, stateDir, graceMs, lameDuckMs, livenessStallMs, readinessStallMs, signals };
 }
 
 /** A collector that is gone must not cost more of the grace than this before telemetry closes. */
 const LAST_METRICS_MS = 1_000;
-/** Kept back so that the line below comes before the hook's time is up. */
-const LINE_RESERVE_MS = 100;
+/** What a start that failed may spend on telling of it. */
+const UNDO_MS = 1_000;
 
-async function closeTelemetry(telemetry: Telemetry, logger: Logger, deadlineMs: number): Promise<void> {
-  const { clean, ...result } = await telemetry.shutdown(Math.max(0, deadlineMs - LINE_RESERVE_MS));
-  logger[clean ? "info" : "warn"]({ ...result }, "telemetry closed");
+async function openIdentity(
+  mtls: string | X509Source | undefined,
+  logger: Logger,
+  clock: Clock,
+): Promise<X509Source | null> {
+  if (typeof mtls !== "string") return mtls ?? null;
+  return openSvidFiles({ directory: mtls, logger, clock });
 }
