@@ -48,6 +48,7 @@ export class Synchroniser {
   /** When the next exchange may begin that is not urgent: drawn once, so that many who ask cannot hasten it. */
   #regularMs = Number.NEGATIVE_INFINITY;
   #failed = false;
+  #toldShared = true;
   #urgent = URGENT_BURST;
   #urgentAtMs: number;
 
@@ -123,8 +124,12 @@ export class Synchroniser {
 
   #onSharing(sharing: boolean): void {
     this.#failed = !sharing;
-    if (sharing) for (const { gate } of this.#attached.values()) gate.approach();
-    else this.#goOnAlone();
+    if (sharing) {
+      for (const { gate } of this.#attached.values()) gate.approach();
+    } else {
+      this.#goOnAlone();
+      this.#tell(false);
+    }
   }
 
   #goOnAlone(): void {
@@ -176,6 +181,7 @@ export class Synchroniser {
     try {
       const replies = await this.#store.sync(begun.map((exchange) => exchange.request));
       this.#failed = false;
+      this.#tell(true);
       for (const [place, gate] of gates.entries()) {
         // It may have been detached while the reply was on its way.
         if (!this.#attached.has(gate)) continue;
@@ -193,11 +199,24 @@ export class Synchroniser {
       this.#failed = true;
       if (this.#attached.size > 0) {
         this.#goOnAlone();
-        this.#logger.warn(
-          { store: this.#store.kind, error: messageOf(error) },
-          "the breakers' store is out of reach: every instance goes on alone until it is back",
-        );
+        this.#tell(false, error);
       }
+    }
+  }
+
+  /** Once for each way that it goes: an outage is two log lines, however long it lasts. */
+  #tell(shared: boolean, error?: unknown): void {
+    if (this.#toldShared === shared) return;
+    this.#toldShared = shared;
+    const store = this.#store.kind;
+    if (shared) {
+      this.#logger.info({ store }, "the breakers' store is back: this instance shares again");
+    } else {
+      const cause = error === undefined ? {} : { error: messageOf(error) };
+      this.#logger.warn(
+        { store, ...cause },
+        "the breakers' store is out of reach: every instance goes on alone until it is back",
+      );
     }
   }
 }

@@ -1,5 +1,6 @@
-import { numberField } from "../events.ts";
 import { type Act, ms, watchTraffic } from "./stage.ts";
+
+const SHARED = "the breakers' store is back: this instance shares again";
 
 export const storeDies: Act = {
   title: "4  The store dies in mid-traffic, and comes back empty",
@@ -16,13 +17,11 @@ export const storeDies: Act = {
     terminal.say(`${alone.calls} checkouts without it, ${alone.errors} failed`);
     await store.revive();
     const revivedAt = Date.now();
-    const expected = fleet.instances.filter((instance) => instance.role !== "storefront").length;
+    const expected = fleet.instances.length;
     const back = await events.until(() => {
-      const lines = events.all("breaker store shared", (line) => numberField(line, "atMs") >= revivedAt);
+      const lines = events.all(SHARED, (line) => line.readAtMs >= revivedAt);
       const names = new Set(lines.map((line) => line.instance));
-      return names.size >= expected
-        ? Math.max(...lines.map((line) => numberField(line, "atMs"))) - revivedAt
-        : undefined;
+      return names.size >= expected ? Math.max(...lines.map((line) => line.readAtMs)) - revivedAt : undefined;
     }, 10_000);
     await watchTraffic(stage, "with the store again", 1_000);
     const seen = traffic.summary(from);
