@@ -35,10 +35,12 @@ describe("settings", () => {
       redis: null,
       sqlite: null,
       mode: undefined,
-      probe: { port: 9_090, host: undefined },
-      stateDir: undefined,
-      graceMs: 30_000,
-      lameDuckMs: 5_000,
+      lifecycle: {
+        probe: { port: 9_090, host: undefined },
+        stateDir: undefined,
+        graceMs: 30_000,
+        lameDuckMs: 5_000,
+      },
       logLevel: "info",
     });
   });
@@ -48,9 +50,7 @@ describe("settings", () => {
       expect(resolveSettings({ policy, env: {} })).toMatchObject({
         policyNamed: true,
         namespace: "shop",
-        probe: { port: 9_191 },
-        graceMs: 20_000,
-        lameDuckMs: 1_000,
+        lifecycle: { probe: { port: 9_191 }, graceMs: 20_000, lameDuckMs: 1_000 },
         metricExportIntervalMs: 2_000,
       });
     }
@@ -78,9 +78,7 @@ describe("settings", () => {
       redis: "redis://127.0.0.1:1",
       sqlite: "/tmp/x.db",
       mode: "enforce",
-      probe: { port: 0, host: "127.0.0.1" },
-      graceMs: 10_000,
-      lameDuckMs: 200,
+      lifecycle: { probe: { port: 0, host: "127.0.0.1" }, graceMs: 10_000, lameDuckMs: 200 },
       logLevel: "warn",
       // Telemetry reads its own variable.
       metricExportIntervalMs: undefined,
@@ -95,7 +93,13 @@ describe("settings", () => {
         probe: false,
         graceMs: 5_000,
       }),
-    ).toMatchObject({ service: "mine", namespace: "ns", redis: null, mode: "off", probe: false, graceMs: 5_000 });
+    ).toMatchObject({
+      service: "mine",
+      namespace: "ns",
+      redis: null,
+      mode: "off",
+      lifecycle: { probe: false, graceMs: 5_000 },
+    });
   });
 
   it.each([

@@ -16,13 +16,17 @@ export interface Settings {
   sqlite: string | null;
   metricExportIntervalMs: number | undefined;
   mode: Mode | undefined;
+  lifecycle: LifecycleSettings;
+  logLevel: LogLevel;
+}
+
+export interface LifecycleSettings {
   probe: ProbeOptions | false;
   stateDir: string | false | undefined;
   graceMs: number;
   lameDuckMs: number;
   livenessStallMs: number;
   readinessStallMs: number;
-  logLevel: LogLevel;
 }
 
 const MODES = ["enforce", "observe", "off"] as const;
@@ -48,7 +52,6 @@ export function resolveSettings(options: HoldfastOptions): Settings {
   const policyOption = options.policy ?? variable("HOLDFAST_POLICY");
   const policy = readPolicy(policyOption);
   const { lifecycle, telemetry } = policy;
-  const probePort = read("HOLDFAST_PROBE_PORT", portOf);
   return {
     service: options.service ?? variable("OTEL_SERVICE_NAME") ?? "unknown_service",
     namespace: options.namespace ?? variable("HOLDFAST_NAMESPACE") ?? policy.namespace,
@@ -64,18 +67,20 @@ export function resolveSettings(options: HoldfastOptions): Settings {
       options.mode === undefined
         ? readMode(variable("HOLDFAST_MODE"))
         : wordOption("mode", options.mode, "observe", MODES),
-    probe:
-      options.probe === false
-        ? false
-        : {
-            port: options.probe?.port ?? probePort ?? lifecycle.probePort,
-            host: options.probe?.host ?? variable("HOLDFAST_PROBE_HOST"),
-          },
-    stateDir: options.stateDir ?? variable("HOLDFAST_STATE_DIR"),
-    graceMs: options.graceMs ?? read("HOLDFAST_GRACE", parseDuration) ?? lifecycle.graceMs,
-    lameDuckMs: options.lameDuckMs ?? read("HOLDFAST_LAME_DUCK", parseDuration) ?? lifecycle.lameDuckMs,
-    livenessStallMs: lifecycle.livenessStallMs,
-    readinessStallMs: lifecycle.readinessStallMs,
+    lifecycle: {
+      probe:
+        options.probe === false
+          ? false
+          : {
+              port: options.probe?.port ?? read("HOLDFAST_PROBE_PORT", portOf) ?? lifecycle.probePort,
+              host: options.probe?.host ?? variable("HOLDFAST_PROBE_HOST"),
+            },
+      stateDir: options.stateDir ?? variable("HOLDFAST_STATE_DIR"),
+      graceMs: options.graceMs ?? read("HOLDFAST_GRACE", parseDuration) ?? lifecycle.graceMs,
+      lameDuckMs: options.lameDuckMs ?? read("HOLDFAST_LAME_DUCK", parseDuration) ?? lifecycle.lameDuckMs,
+      livenessStallMs: lifecycle.livenessStallMs,
+      readinessStallMs: lifecycle.readinessStallMs,
+    },
     logLevel: options.logLevel
       ? wordOption("logLevel", options.logLevel, "info", LEVELS)
       : wordOption("HOLDFAST_LOG_LEVEL", variable("HOLDFAST_LOG_LEVEL"), "info", LEVELS),

@@ -68,10 +68,11 @@ export async function start(options: HoldfastOptions): Promise<Holdfast> {
   const identity = await openIdentity(options.mtls, log, clock);
   // A source that was given belongs to who gave it.
   if (typeof options.mtls === "string") undo.use(identity);
-  const { probe, stateDir, graceMs, lameDuckMs, livenessStallMs, readinessStallMs } = settings;
   const lifecycle = undo.use(
     await createLifecycle({
-      ...{ service, instance, probe, stateDir, graceMs, lameDuckMs, livenessStallMs, readinessStallMs },
+      ...settings.lifecycle,
+      service,
+      instance,
       signals: options.signals,
       sink: telemetry.sink,
       resource: telemetry.resource,
