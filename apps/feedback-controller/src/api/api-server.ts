@@ -7,6 +7,7 @@ import type { Forwarder } from "../forward/forwarder.ts";
 import { listen } from "../listen.ts";
 import type { Edge } from "../observe/edge.ts";
 import type { Observer } from "../observe/observer.ts";
+import { coveredMs } from "../observe/rolling.ts";
 import type { Intake } from "../receive/intake.ts";
 import type { MemoryGate } from "../receive/memory-gate.ts";
 import type { DecisionStore } from "../store/decision-store.ts";
@@ -128,6 +129,7 @@ export class ApiServer {
         receiver: { accepted: intake.accepted, refused: intake.refused, inFlightBytes: gate.inFlightBytes },
         forwarded: forwarder.destinations.map(({ url, counts }) => ({ url, ...counts })),
         traces: traces.counts,
+        memory: { rssBytes: process.memoryUsage.rss() },
         namesLeftOut: observer.refusedNames,
       },
     };
@@ -139,7 +141,7 @@ export class ApiServer {
     const { windowMs } = observer;
     return [...observer.services.values()].map((service) => ({
       service: service.name,
-      ...callsView(service.window.total(nowMs), windowMs),
+      ...callsView(service.window.total(nowMs), coveredMs(windowMs, nowMs)),
       logErrors: service.logErrors,
       instances: observer.fleet(service.name)?.live(nowMs - windowMs) ?? 0,
     }));
@@ -163,8 +165,8 @@ export class ApiServer {
     return {
       service,
       target,
-      ...(edge === undefined ? {} : callsView(edge.window.total(nowMs), windowMs)),
-      rejectedPerSecond: rounded(((edge?.rejections.total(nowMs).sum ?? 0) * 1_000) / windowMs),
+      ...(edge === undefined ? {} : callsView(edge.window.total(nowMs), coveredMs(windowMs, nowMs))),
+      rejectedPerSecond: rounded(((edge?.rejections.total(nowMs).sum ?? 0) * 1_000) / coveredMs(windowMs, nowMs)),
       breaker: edge?.breakerState(sinceMs) ?? null,
       pools: members,
       tuning: loop()?.view(service, target) ?? null,

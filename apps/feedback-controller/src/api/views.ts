@@ -9,9 +9,9 @@ export interface CallsView {
   p99Ms: number;
 }
 
-export function callsView(tally: CallTally, windowMs: number): CallsView {
+export function callsView(tally: CallTally, coveredMs: number): CallsView {
   return {
-    perSecond: rounded((tally.calls * 1_000) / windowMs),
+    perSecond: rounded((tally.calls * 1_000) / coveredMs),
     failureRate: tally.calls === 0 ? 0 : rounded(tally.failures / tally.calls),
     p50Ms: rounded(tally.latency.quantile(0.5)),
     p95Ms: rounded(tally.latency.quantile(0.95)),

@@ -9,7 +9,12 @@ export function binomialTail(n: number, p: number, k: number): number {
   if (k <= 0) return 1;
   if (k > n || p <= 0) return 0;
   if (p >= 1) return 1;
-  // From the k-th term on, each from the one before; the k-th in logarithms, because it may be below any double.
+  // Summed away from the mean, where terms only fall: what is too small for a double is too small to count.
+  return k > n * p ? Math.min(1, fallingSum(n, p, k)) : Math.max(0, 1 - fallingSum(n, 1 - p, n - k + 1));
+}
+
+/** The terms k to n of the binomial distribution, where k lies above the mean. */
+function fallingSum(n: number, p: number, k: number): number {
   let logTerm = k * Math.log(p) + (n - k) * Math.log1p(-p);
   for (let i = 1; i <= k; i++) logTerm += Math.log((n - k + i) / i);
   let term = Math.exp(logTerm);
@@ -17,9 +22,8 @@ export function binomialTail(n: number, p: number, k: number): number {
   for (let i = k; i < n; i++) {
     term *= ((n - i) / (i + 1)) * (p / (1 - p));
     sum += term;
-    if (term < sum * 1e-16 && i > n * p) break;
   }
-  return Math.min(1, sum);
+  return sum;
 }
 
 /** The smallest k with P[Bin(n, p) >= k] <= chance; n + 1 when there is none. */

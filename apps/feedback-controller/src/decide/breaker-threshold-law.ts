@@ -27,8 +27,8 @@ const LARGEST_SAMPLE = 1_000;
 
 /**
  * The failure rate at which a breaker should open, from what the edge usually fails at:
- * `clamp(p0 + max(0.1, z * sqrt(p0 * (1 - p0) / n)), 0.2, 0.8)` with z = 3, and never so low that a healthy window
- * reaches it with a probability above 1e-5 (the exact binomial, for half the usual window: traffic breathes).
+ * `clamp(p0 + max(0.1, z * sqrt(p0 * (1 - p0) / n)), 0.2, 0.8)` with z = 3, and never so low that a healthy window of
+ * n calls reaches it with a probability above 1e-5 (the exact binomial tail).
  *
  * It says nothing while the edge is anomalous: an incident must neither teach it failures nor loosen the threshold.
  */
@@ -40,7 +40,7 @@ export function breakerThresholdLaw(signals: ThresholdSignals): LawResult {
   const n = Math.max(1, minimumCalls, Math.round(callsPerBreakerWindow));
   const noise = Z * Math.sqrt((p0 * (1 - p0)) / n);
   const margin = Math.max(LEAST_MARGIN, noise);
-  const sample = Math.min(LARGEST_SAMPLE, Math.max(1, minimumCalls, Math.round(callsPerBreakerWindow / 2)));
+  const sample = Math.min(LARGEST_SAMPLE, n);
   const bearable = rareCount(sample, p0, FALSE_TRIP) / sample;
   const byLaw = clamp(p0 + margin, LOWEST, HIGHEST);
   const value = clamp(Math.max(byLaw, bearable), LOWEST, HIGHEST);

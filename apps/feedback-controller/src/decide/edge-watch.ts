@@ -31,6 +31,7 @@ export class EdgeWatch {
   #failedSamples = 0;
   #anomaly: string | undefined;
   #calmSinceMs: number | undefined;
+  #poolSinceMs: number | undefined;
 
   constructor(options: EdgeWatchOptions) {
     const { windowMs } = options.settings;
@@ -73,7 +74,11 @@ export class EdgeWatch {
       if (calls >= 0) this.#baseline.step(nowMs, calls, failures, this.#anomaly !== undefined);
     }
     const members = signals.poolMembers(service, target, nowMs);
-    if (members.length > 0) this.#demand.add(signals.busiest(members).demand, nowMs);
+    if (members.length === 0) this.#poolSinceMs = undefined;
+    else {
+      this.#poolSinceMs ??= nowMs;
+      this.#demand.add(signals.busiest(members).demand, nowMs);
+    }
   }
 
   /** What the knob's law makes of the edge. */
@@ -95,12 +100,12 @@ export class EdgeWatch {
   }
 
   #askPool(policy: TargetPolicy, nowMs: number): LawResult {
-    const { signals, service, target } = this.#options;
+    const { signals, settings, service, target } = this.#options;
     const members = signals.poolMembers(service, target, nowMs);
     const { throughput, serviceTimeMs } = signals.busiest(members);
     // What the pools say that they are: that is what callers wait for.
     const size = members.reduce((largest, member) => Math.max(largest, member.size), 0);
-    return poolSizeLaw({
+    const result = poolSizeLaw({
       size,
       instances: members.length,
       waits: members.reduce((total, member) => total + member.waits, 0),
@@ -110,5 +115,9 @@ export class EdgeWatch {
       recentDemand: this.#demand.value(nowMs) ?? Math.max(size, getTunable(policy, "pool.size")),
       budget: signals.budget(service, target, nowMs),
     });
+    const young = this.#poolSinceMs === undefined || nowMs - this.#poolSinceMs < settings.windowMs;
+    if ("propose" in result && result.propose.urgent !== true && young)
+      return { hold: "a whole window is not seen yet" };
+    return result;
   }
 }

@@ -31,14 +31,17 @@ export function guardProposal({ old, proposal, bound, grain }: GuardOptions): Gu
     value = Math.min(bound.max, Math.max(bound.min, value));
     binding = "bounds";
   }
-  value = roundInside(value, bound, grain);
+  value = Math.min(bound.max, Math.max(bound.min, rounded(value, old, grain)));
   if (Math.abs(value - old) < grain / 2) return { hold: `nothing left to move (${binding})` };
   return { value, binding };
 }
 
-/** To the knob's grain, which must not carry it over a bound. */
-function roundInside(value: number, { min, max }: Bound, grain: number): number {
-  const steps = Math.round(value / grain);
-  const rounded = Number((steps * grain).toFixed(6));
-  return Math.min(max, Math.max(min, rounded));
+/** To the knob's grain, towards where we come from: rounding must not make the step larger. */
+function rounded(value: number, old: number, grain: number): number {
+  const grains = value / grain;
+  const whole = value > old ? Math.floor(grains + SLACK) : Math.ceil(grains - SLACK);
+  return Number((whole * grain).toFixed(6));
 }
+
+/** Of a grain: what binary fractions do to 0.35 / 0.01. */
+const SLACK = 1e-6;

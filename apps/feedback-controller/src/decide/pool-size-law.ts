@@ -48,7 +48,7 @@ export function poolSizeLaw(signals: PoolSignals): LawResult {
   const { size, instances, waits, waitMeanMs } = signals;
   if (instances === 0 || size === 0) return { hold: "no instance reports its pool" };
   const most = guardedSize(signals);
-  if (most !== undefined && size > most)
+  if (most !== undefined && size > Math.max(1, most))
     return {
       propose: {
         value: Math.max(1, most),

@@ -2,6 +2,7 @@ import type { TargetPolicy } from "@holdfast/policy";
 import type { Edge } from "../observe/edge.ts";
 import type { Observer } from "../observe/observer.ts";
 import type { PoolMember } from "../observe/pool.ts";
+import { coveredMs } from "../observe/rolling.ts";
 import { standsOut } from "./breaker-threshold-law.ts";
 import { type ConnectionBudget, littleDemand } from "./pool-size-law.ts";
 import type { DecisionSettings } from "./settings.ts";
@@ -63,7 +64,8 @@ export class SignalReader {
   /** Calls that one instance's breaker sees in one of its windows. */
   callsPerBreakerWindow(edge: Edge | undefined, policy: TargetPolicy, instances: number, nowMs: number): number {
     const calls = edge?.window.total(nowMs).calls ?? 0;
-    return (calls * policy.breaker.windowMs) / this.#settings.windowMs / Math.max(1, instances);
+    const perMs = calls / coveredMs(this.#settings.windowMs, nowMs);
+    return (perMs * policy.breaker.windowMs) / Math.max(1, instances);
   }
 
   poolMembers(service: string, target: string, nowMs: number): PoolMember[] {
@@ -77,17 +79,16 @@ export class SignalReader {
     return {
       waitMeanMs: waits === 0 ? 0 : sum(members, (member) => member.waits * member.waitMeanMs) / waits,
       serviceTimeMs: uses === 0 ? 0 : sum(members, (member) => member.uses * member.useMeanMs) / uses,
-      throughput: (uses * 1_000) / this.#settings.windowMs,
+      throughput: sum(members, (member) => member.usesPerSecond),
     };
   }
 
   /** The instance whose pool has the most to do: all of them get what it needs. */
   busiest(members: readonly PoolMember[]): { throughput: number; serviceTimeMs: number; demand: number } {
     let most = { throughput: 0, serviceTimeMs: 0, demand: 1 };
-    for (const { uses, useMeanMs } of members) {
-      const throughput = (uses * 1_000) / this.#settings.windowMs;
-      const demand = littleDemand(throughput, useMeanMs);
-      if (demand > most.demand || most.throughput === 0) most = { throughput, serviceTimeMs: useMeanMs, demand };
+    for (const { usesPerSecond: throughput, useMeanMs: serviceTimeMs } of members) {
+      const demand = littleDemand(throughput, serviceTimeMs);
+      if (demand > most.demand || most.throughput === 0) most = { throughput, serviceTimeMs, demand };
     }
     return most;
   }

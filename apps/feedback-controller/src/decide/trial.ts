@@ -4,6 +4,7 @@ import type { Decision } from "./decision.ts";
 import type { EdgeWatch } from "./edge-watch.ts";
 import type { Signals } from "./law.ts";
 import type { OverrideBook } from "./override-book.ts";
+import type { DecisionSettings } from "./settings.ts";
 import type { SignalReader } from "./signals.ts";
 import type { Teller } from "./teller.ts";
 import { type EdgeState, type Judgement, judgePool, judgeThreshold, type PoolState } from "./verdict.ts";
@@ -12,6 +13,7 @@ export interface TrialOptions {
   observer: Observer;
   signals: SignalReader;
   watch: EdgeWatch;
+  settings: DecisionSettings;
   book: OverrideBook;
   teller: Teller;
   clock: Clock;
@@ -124,17 +126,20 @@ export class Trial {
 
   /** @returns undefined when this is no time to judge */
   #judge(nowMs: number, impatient: boolean): Judgement | undefined {
-    const { signals, watch } = this.#options;
+    const { signals, watch, settings } = this.#options;
     const { knob, old, new: value } = this.#decision;
+    // What is left of an incident in the window would be taken for the change's doing.
+    const calm = watch.calmFor(settings.windowMs, nowMs);
     const late: Judgement = { verdict: "unchanged", reason: "no calm came to compare in" };
     if (knob === "pool.size") {
-      if (watch.anomaly !== undefined) return impatient ? late : undefined;
+      if (!calm) return impatient ? late : undefined;
       return judgePool({ old, new: value, before: this.#beforePool, after: this.#poolState(nowMs) });
     }
     const trial = { old, new: value, before: this.#beforeEdge, opened: this.#opened, worstRatio: this.#worstRatio };
-    if (watch.anomaly === undefined) return judgeThreshold({ ...trial, after: signals.edgeState(watch.edge, nowMs) });
+    if (calm) return judgeThreshold({ ...trial, after: signals.edgeState(watch.edge, nowMs) });
     // In an incident a threshold may be tightened again, or freed of a change that made the incident; else wait.
-    if (value > old) return { verdict: "worse", reason: `loosened, and then: ${watch.anomaly}` };
+    if (value > old && watch.anomaly !== undefined)
+      return { verdict: "worse", reason: `loosened, and then: ${watch.anomaly}` };
     if (this.#opened && this.#worstRatio < old) return judgeThreshold({ ...trial, after: this.#beforeEdge });
     return impatient ? late : undefined;
   }

@@ -3,6 +3,7 @@ import { BoundedMap } from "./bounded-map.ts";
 
 interface Last {
   startMs: number;
+  timeMs: number;
   value: number;
   count: number;
   usedAtMs: number;
@@ -11,6 +12,8 @@ interface Last {
 export interface Increase {
   value: number;
   count: number;
+  /** The time in which it came about, in milliseconds, by the sender's clock. */
+  spanMs: number;
 }
 
 /**
@@ -36,25 +39,29 @@ export class CumulativeSeries {
 
   /** @returns undefined when nothing can be said */
   increase(key: string, point: PointRecord, nowMs: number): Increase | undefined {
-    if (point.temporality !== 2)
-      return point.temporality === 1 ? { value: point.value, count: point.count } : undefined;
+    if (point.temporality !== 2) return point.temporality === 1 ? whole(point) : undefined;
     let isNew = false;
     const last = this.#last.use(key, nowMs, () => {
       isNew = true;
-      return { startMs: 0, value: 0, count: 0, usedAtMs: 0 };
+      return { startMs: 0, timeMs: 0, value: 0, count: 0, usedAtMs: 0 };
     });
     if (last === undefined) return undefined;
-    const { startMs, value, count } = last;
+    const { startMs, timeMs, value, count } = last;
     last.startMs = point.startMs;
+    last.timeMs = point.timeMs;
     last.value = point.value;
     last.count = point.count;
     if (isNew) return undefined;
-    if (point.startMs > startMs || point.count < count || point.value < value)
-      return { value: point.value, count: point.count };
-    return { value: point.value - value, count: point.count - count };
+    if (point.startMs > startMs || point.count < count || point.value < value) return whole(point);
+    const spanMs = Math.max(0, point.timeMs - timeMs);
+    return { value: point.value - value, count: point.count - count, spanMs };
   }
 
   sweep(nowMs: number): void {
     this.#last.sweep(nowMs);
   }
+}
+
+function whole({ value, count, startMs, timeMs }: PointRecord): Increase {
+  return { value, count, spanMs: startMs > 0 ? Math.max(0, timeMs - startMs) : 0 };
 }

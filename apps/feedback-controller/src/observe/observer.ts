@@ -196,9 +196,9 @@ export class Observer {
       return;
     }
     const increase = this.#series.increase(seriesKey(service, instance, point), point, nowMs);
-    if (increase === undefined || increase.count <= 0) return;
-    if (point.metric === metric.poolWait) pool.waited(instance, increase.value * 1_000, increase.count, nowMs);
-    else pool.used(instance, increase.value * 1_000, increase.count, nowMs);
+    if (increase === undefined) return;
+    if (point.metric === metric.poolWait) pool.waited(instance, increase, nowMs);
+    else pool.used(instance, increase, nowMs);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Increase } from "./cumulative-series.ts";
 import { MeanTally, Rolling } from "./rolling.ts";
 
 interface Member {
@@ -20,6 +21,7 @@ export interface PoolMember {
   waitMeanMs: number;
   /** Connections given back in the window. */
   uses: number;
+  usesPerSecond: number;
   useMeanMs: number;
 }
 
@@ -44,14 +46,18 @@ export class Pool {
     if (member !== undefined) member[name] = value;
   }
 
-  /** @param sumMs milliseconds that `count` callers waited together */
-  waited(instance: string, sumMs: number, count: number, nowMs: number): void {
-    this.#member(instance, nowMs)?.wait.at(nowMs).record(sumMs, count);
+  /** Callers got a connection; the increase is in seconds. */
+  waited(instance: string, { value, count, spanMs }: Increase, nowMs: number): void {
+    this.#member(instance, nowMs)
+      ?.wait.at(nowMs)
+      .record(value * 1_000, count, spanMs);
   }
 
-  /** @param sumMs milliseconds that `count` connections were held together */
-  used(instance: string, sumMs: number, count: number, nowMs: number): void {
-    this.#member(instance, nowMs)?.use.at(nowMs).record(sumMs, count);
+  /** Callers gave a connection back; the increase is in seconds. */
+  used(instance: string, { value, count, spanMs }: Increase, nowMs: number): void {
+    this.#member(instance, nowMs)
+      ?.use.at(nowMs)
+      .record(value * 1_000, count, spanMs);
   }
 
   /** The instances that reported since `sinceMs`; the others are forgotten. */
@@ -70,9 +76,10 @@ export class Pool {
         inUse: member.inUse,
         pending: member.pending,
         waits: wait.count,
-        waitMeanMs: wait.count > 0 ? wait.sum / wait.count : 0,
+        waitMeanMs: wait.mean,
         uses: use.count,
-        useMeanMs: use.count > 0 ? use.sum / use.count : 0,
+        usesPerSecond: use.perSecond,
+        useMeanMs: use.mean,
       });
     }
     return members;

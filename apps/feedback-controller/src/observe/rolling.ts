@@ -84,19 +84,39 @@ export class CallTally implements Summable {
 export class MeanTally implements Summable {
   sum = 0;
   count = 0;
+  /** The time in which they came about, by the sender's clock: a rate from it does not hang on when exports arrive. */
+  spanMs = 0;
 
-  record(sum: number, count: number): void {
+  record(sum: number, count: number, spanMs = 0): void {
     this.sum += sum;
     this.count += count;
+    this.spanMs += spanMs;
   }
 
   clear(): void {
     this.sum = 0;
     this.count = 0;
+    this.spanMs = 0;
   }
 
   add(other: MeanTally): void {
     this.sum += other.sum;
     this.count += other.count;
+    this.spanMs += other.spanMs;
   }
+
+  get mean(): number {
+    return this.count > 0 ? this.sum / this.count : 0;
+  }
+
+  /** How many a second. */
+  get perSecond(): number {
+    return this.spanMs > 0 ? (this.count * 1_000) / this.spanMs : 0;
+  }
+}
+
+/** How much of a window `Rolling` holds at a moment: nine slots, and as much of the tenth as has gone by. */
+export function coveredMs(windowMs: number, nowMs: number): number {
+  const slotMs = windowMs / SLOTS;
+  return windowMs - slotMs + (nowMs % slotMs);
 }

@@ -122,8 +122,8 @@ export class HttpReceiver {
     if (refused.status === 405) response.setHeader("Allow", "POST");
     if (refused.status === 415) response.setHeader("Accept-Encoding", "gzip");
     if (!request.complete) {
-      // A sender that still writes hears the answer only if somebody goes on reading; what it writes is thrown away.
-      response.setHeader("Connection", "close");
+      // A sender that still writes hears the answer only if somebody goes on reading; what it writes is thrown away. With
+      // "Connection: close" Node would cut it off as soon as the answer is written.
       const timer = setTimeout(() => request.destroy(), LINGER_MS);
       timer.unref();
       request.on("close", () => clearTimeout(timer));
