@@ -33,7 +33,8 @@ async function request(child: Child, path: string): Promise<void> {
   void fetch(`${url}${path}`).catch(() => {});
 }
 
-describe("a crash", () => {
+// Each case starts processes, and the machine may be busy.
+describe("a crash", { timeout: 60_000 }, () => {
   it("in one process is told by the next: one trace of probes, stall, crash and boot, linked to the requests", async () => {
     const first = start({ readinessStallMs: 250 });
     const { probeUrl } = await first.line("up");

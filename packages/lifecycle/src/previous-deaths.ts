@@ -75,7 +75,7 @@ export class PreviousDeaths {
     const { lineage, sink, logger, onTold, teller } = this.#options;
     while (this.#claims.deaths.length > 0) {
       const death = this.#claims.deaths[0]!;
-      const story = this.#storyOf(death, this.#claims.deaths.length === 1 ? teller() : null);
+      const story = this.#storyOf(death, death === latestOwn(this.#claims) ? teller() : null);
       if (story && story.spans.length > 0) {
         try {
           await sink.exportSpans(story.spans);
@@ -91,7 +91,7 @@ export class PreviousDeaths {
       lineage.settle(death);
       this.#claims.deaths.shift();
       if (!story) continue;
-      if (story.spans.length > 0) this.#latest = story;
+      if (story.spans.length > 0 && !death.orphan) this.#latest = story;
       onTold(story);
     }
   }
@@ -118,7 +118,7 @@ export class PreviousDeaths {
   }
 
   #incidentOf(claims: Claims): Incident | null {
-    const record = claims.deaths.at(-1)?.record;
+    const record = latestOwn(claims)?.record;
     if (!record) return null;
     try {
       const cause = classifyDeath(record);
@@ -129,4 +129,8 @@ export class PreviousDeaths {
       return null;
     }
   }
+}
+
+function latestOwn(claims: Claims): ClaimedDeath | undefined {
+  return claims.deaths.findLast((death) => !death.orphan);
 }

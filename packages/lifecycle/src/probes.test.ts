@@ -23,7 +23,8 @@ async function until<T>(look: () => Promise<T>, good: (value: T) => boolean): Pr
   }
 }
 
-describe("probes", () => {
+// Each case starts processes, and the machine may be busy.
+describe("probes", { timeout: 60_000 }, () => {
   it("are answered while the main thread is blocked for 3 s: alive, not ready, then ready again", async () => {
     const child = startChild({});
     const { probeUrl, url } = await child.line("up");

@@ -38,7 +38,8 @@ async function untilDraining(child: Child): Promise<void> {
 const outcomes = (spans: readonly StorySpan[]) =>
   Object.fromEntries(spans.map((span) => [span.name, span.attributes!["lifecycle.outcome"]]));
 
-describe("shutdown", () => {
+// Each case starts processes, and the machine may be busy.
+describe("shutdown", { timeout: 60_000 }, () => {
   it("after SIGTERM loses no request: those in flight, those that still come, and those on kept connections", async () => {
     const child = startChild({ stateDir, lameDuckMs: 1_500 });
     const { url, probeUrl } = await child.line("up");

@@ -71,6 +71,7 @@ describe("lineage", () => {
     const next = lineageOf("a");
     const { deaths } = next.claim();
     expect(deaths.map((death) => death.record.identity.incarnation)).toEqual(["0000000000000001", "0000000000000002"]);
+    expect(deaths.some((death) => death.orphan)).toBe(false);
     for (const death of deaths) next.settle(death);
     expect(readdirSync(next.folder)).toEqual(["0000000000000003.record"]);
   });
@@ -80,7 +81,7 @@ describe("lineage", () => {
     const other = lineageOf("other");
     expect(other.claim()).toEqual({ deaths: [], undecided: false });
     clock.advance(900_000);
-    expect(other.claim().deaths).toMatchObject([{ record: { identity: { instance: "gone" } } }]);
+    expect(other.claim().deaths).toMatchObject([{ orphan: true, record: { identity: { instance: "gone" } } }]);
     expect(readdirSync(stateDir)).toEqual(["@other"]);
   });
 

@@ -12,6 +12,8 @@ export interface ClaimedDeath {
   path: string;
   reportPath: string;
   record: DeathRecord;
+  /** Of another instance, whose own successor never came: told here, but no part of this instance's story. */
+  orphan: boolean;
 }
 
 export interface Claims {
@@ -133,7 +135,8 @@ export class Lineage {
         const reportPath = join(this.folder, `${incarnation}.report.json`);
         moveIfThere(join(folder, `${incarnation}.report.json`), reportPath);
         record.heapOom = reportsHeapOom(reportPath);
-        found.deaths.push({ path: claimed, reportPath, record });
+        const orphan = lineageName(record.identity.instance) !== lineageName(this.#own.instance);
+        found.deaths.push({ path: claimed, reportPath, record, orphan });
       } catch (error) {
         // Renamed under our eyes: another process tells it.
         if ((error as NodeJS.ErrnoException).code !== "ENOENT") dropped.push(`${path}: ${messageOf(error)}`);

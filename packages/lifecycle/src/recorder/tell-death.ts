@@ -44,6 +44,7 @@ export function tellDeath(record: DeathRecord, teller: Teller | null): DeathStor
   const crashSpanId = spanIdOf(record, "crash");
   const anomalies = record.anomalies.filter((anomaly) => anomaly.traceId === incident.traceId);
   const inFlight = requestsOf(record);
+  const thrownIn = cause === "exception" ? record.exception!.span : undefined;
   const crashLink: StoryLink = {
     traceId: incident.traceId,
     spanId: crashSpanId,
@@ -74,7 +75,8 @@ export function tellDeath(record: DeathRecord, teller: Teller | null): DeathStor
       }),
     },
     links: [
-      ...inFlight.map((span) => link(span, span.spanId === record.exception?.span?.spanId ? "cause" : "in-flight")),
+      ...(thrownIn ? [link(thrownIn, "cause")] : []),
+      ...inFlight.filter((span) => span.spanId !== thrownIn?.spanId).map((span) => link(span, "in-flight")),
       ...anomalies.map((anomaly) => link(anomaly, anomaly.kind)),
     ].slice(0, MOST_LINKS),
     resource,
