@@ -98,7 +98,7 @@ describe("the pool", () => {
     await Promise.all(busy.map(({ done }) => done));
     expect(await openConnections(database)).toBe(6);
     database.resize(1);
-    await expect.poll(() => openConnections(database), { interval: 10 }).toBe(1);
+    await expect.poll(() => openConnections(database), { interval: 10, timeout: 10_000 }).toBe(1);
   });
 
   it("fails no call while it is resized up and down under load", async () => {
@@ -117,7 +117,7 @@ describe("the pool", () => {
     expect(calls.reduce((sum, count) => sum + count)).toBe(480);
     expect(resizes).toBeGreaterThan(100);
     database.resize(2);
-    await expect.poll(() => openConnections(database), { interval: 10 }).toBeLessThanOrEqual(2);
+    await expect.poll(() => openConnections(database), { interval: 10, timeout: 10_000 }).toBeLessThanOrEqual(2);
     expect(database.inUse()).toBe(0);
     expect(opened.held.size).toBe(0);
   });
@@ -129,7 +129,7 @@ describe("the pool", () => {
     await expect(database.ping()).rejects.toThrow(DatabaseUnavailableError);
     await expect(database.ping()).rejects.toMatchObject({ statusCode: 503 });
     giveBack();
-    await expect.poll(() => database.inUse()).toBe(0);
+    await expect.poll(() => database.inUse(), { timeout: 10_000 }).toBe(0);
     await database.ping();
   });
 

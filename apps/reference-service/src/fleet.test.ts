@@ -1,10 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { redisOverrideStore } from "@holdfast/policy/redis";
 import { freePort } from "@holdfast/testkit";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Balance } from "./entries.ts";
 import { checkout, TestFleet } from "./testing/fleet.ts";
-import type { RoleProcess } from "./testing/role-process.ts";
+import type { LogLine, RoleProcess } from "./testing/role-process.ts";
+
+// Real processes: each takes a second to start, and several on a busy machine.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let fleet: TestFleet;
 let storefront: RoleProcess;
@@ -19,13 +22,13 @@ beforeAll(async () => {
     fleet.startRole("payments", { PORT: `${paymentsPort}`, LEDGER_URLS: `http://127.0.0.1:${ledgerPort}` }),
     fleet.startRole("storefront", { PAYMENTS_ADDRESS: `ipv4:127.0.0.1:${paymentsPort}` }),
   ]);
-}, 60_000);
+});
 afterAll(async () => {
   await fleet[Symbol.asyncDispose]();
 });
 
-function book(orderId: string, amountCents: number): Promise<Response> {
-  return fetch(`${ledger.url}/entries`, {
+function book(orderId: string, amountCents: number, at: RoleProcess = ledger): Promise<Response> {
+  return fetch(`${at.url}/entries`, {
     method: "POST",
     headers: { "content-type": "application/json", "idempotency-key": orderId },
     body: JSON.stringify({ orderId, amountCents }),
@@ -182,7 +185,7 @@ describe("a fault", () => {
     expect(response.status).toBe(503);
     expect(await response.text()).toContain("no database connection");
     await ledger.admin("DELETE", "/admin/faults");
-    await expect.poll(async () => (await checkout(storefront)).status).toBe(200);
+    await expect.poll(async () => (await checkout(storefront)).status, { timeout: 30_000 }).toBe(200);
   });
 });
 
@@ -215,12 +218,34 @@ describe("the ledger's pool", () => {
     await sizeTo(12, 1);
     await sizeTo(2, 2);
     const calls = statuses.length;
-    await expect.poll(() => statuses.length).toBeGreaterThan(calls + 50);
+    await expect.poll(() => statuses.length, { timeout: 30_000 }).toBeGreaterThan(calls + 50);
     done = true;
     await Promise.all(customers);
     expect(new Set(statuses)).toEqual(new Set([201]));
     const { policy } = (await (await ledger.admin("GET", "/admin/status")).json()) as { policy: unknown };
     expect(JSON.stringify(policy)).toContain('{"knob":"pool.size","value":2,"layer":"controller"}');
+  });
+});
+
+describe("the opossum breaker before the database", () => {
+  it("opens in every ledger when one of them has no database any more, and closes when it has", async () => {
+    const other = await fleet.startRole("ledger");
+    await ledger.admin("POST", "/admin/faults", { exhaustPool: 1_000, ttlMs: 60_000 });
+    await Promise.all(Array.from({ length: 10 }, () => book(crypto.randomUUID(), 1)));
+    const opened = (line: LogLine): boolean => line.breaker === "postgres" && line.to === "open";
+    await ledger.line("breaker transition", opened);
+    expect(await other.line("breaker transition", opened)).toMatchObject({ from: "closed", origin: "fleet" });
+    const refused = await book(crypto.randomUUID(), 1, other);
+    expect([refused.status, await refused.json()]).toEqual([
+      503,
+      { error: "EOPENBREAKER", message: "Breaker is open" },
+    ]);
+
+    await ledger.admin("DELETE", "/admin/faults");
+    const isClosed = (): boolean =>
+      [ledger, other].every(({ lines }) => lines.some(({ breaker, to }) => breaker === "postgres" && to === "closed"));
+    while (!isClosed()) await Promise.all([book(crypto.randomUUID(), 1), book(crypto.randomUUID(), 1, other)]);
+    expect((await book(crypto.randomUUID(), 1, other)).status).toBe(201);
   });
 });
 

@@ -2,9 +2,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { ThrowawayAuthority } from "@holdfast/testkit";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { checkout, TestFleet } from "./testing/fleet.ts";
 import type { RoleProcess } from "./testing/role-process.ts";
+
+// Real processes: each takes a second to start, and several on a busy machine.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let fleet: TestFleet;
 let authority: ThrowawayAuthority;
@@ -22,7 +25,7 @@ beforeAll(async () => {
     LEDGER_URLS: `http://127.0.0.1:${(ledger.address() as AddressInfo).port}`,
     MTLS_DIR: await identity("/payments"),
   });
-}, 60_000);
+});
 afterAll(async () => {
   await fleet[Symbol.asyncDispose]();
   ledger.close();
