@@ -15,7 +15,7 @@ import { BreakerOpenError } from "./breaker-open-error.ts";
 import { Gate, type GateCounts } from "./gate.ts";
 import type { BreakerState, Permit, Rejection } from "./permit.ts";
 import { type BreakerMode, type BreakerSettings, type BreakerSettingsInput, resolveSettings } from "./settings.ts";
-import type { BreakerIdentity, BreakerStore } from "./store.ts";
+import type { BreakerIdentity, BreakerStore, FleetView } from "./store.ts";
 import { joinFleet } from "./synchroniser.ts";
 import { observeBreaker, reportRejection, reportTransition } from "./telemetry.ts";
 import type { Transition } from "./transition.ts";
@@ -66,6 +66,8 @@ export interface BreakerSnapshot {
   readonly incarnation: string;
   /** Whether the fleet's state counts here now. */
   readonly sharing: boolean;
+  /** What is known of the fleet, as of the last that was heard; null when nothing is. */
+  readonly fleet: FleetView | null;
   /** This instance's own window. */
   readonly window: { readonly successes: number; readonly failures: number; readonly run: number };
   /** Since the breaker was made. */
@@ -146,27 +148,13 @@ export class CircuitBreaker implements AsyncDisposable {
    *
    * @throws BreakerOpenError when it does not; the signal's reason when it was aborted before; else whatever `run` throws
    */
-  async execute<T>(run: (signal?: AbortSignal) => Promise<T> | T, options?: ExecuteOptions): Promise<T> {
+  execute<T>(run: (signal?: AbortSignal) => Promise<T> | T, options?: ExecuteOptions): Promise<T> {
     const signal = options?.signal;
-    signal?.throwIfAborted();
+    if (signal?.aborted) return Promise.reject(signal.reason);
     const permit = this.#gate.tryAcquire();
-    if (!permit.admitted) {
-      reportRejection(this, permit);
-      throw BreakerOpenError.of(this.name, permit);
-    }
-    if (permit.observed) reportRejection(this, permit.observed);
-    let value: T;
-    try {
-      value = await run(signal);
-    } catch (error) {
-      if (signal?.aborted) permit.ignore();
-      else if (this.#isFailure) this.#settle(permit, this.#isFailure, { ok: false, error });
-      else permit.fail();
-      throw error;
-    }
-    if (this.#isFailure) this.#settle(permit, this.#isFailure, { ok: true, value });
-    else permit.succeed();
-    return value;
+    if (permit.admitted) return this.#run(run, permit, signal);
+    reportRejection(this, permit);
+    return rejectLater(BreakerOpenError.of(this.name, permit));
   }
 
   /**
@@ -203,6 +191,7 @@ export class CircuitBreaker implements AsyncDisposable {
       generation: gate.generation,
       incarnation: gate.incarnation,
       sharing: gate.sharing,
+      fleet: gate.fleet?.view ?? null,
       window: { successes, failures, run },
       counts: { ...gate.counts },
       settings: gate.settings,
@@ -219,6 +208,22 @@ export class CircuitBreaker implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #run<T>(run: (signal?: AbortSignal) => Promise<T> | T, permit: Permit, signal?: AbortSignal): Promise<T> {
+    if (permit.observed) reportRejection(this, permit.observed);
+    let value: T;
+    try {
+      value = await run(signal);
+    } catch (error) {
+      if (signal?.aborted) permit.ignore();
+      else if (this.#isFailure) this.#settle(permit, this.#isFailure, { ok: false, error });
+      else permit.fail();
+      throw error;
+    }
+    if (this.#isFailure) this.#settle(permit, this.#isFailure, { ok: true, value });
+    else permit.succeed();
+    return value;
   }
 
   #settle(permit: Permit, isFailure: NonNullable<BreakerOptions["isFailure"]>, outcome: Outcome): void {
@@ -244,6 +249,18 @@ export class CircuitBreaker implements AsyncDisposable {
       }
     }
   }
+}
+
+const settled = Promise.resolve();
+
+/**
+ * Rejects a turn of the microtask queue from now. Node keeps book of promises that are rejected before anybody listens,
+ * and that costs more than all the rest of a rejection; by then the caller listens.
+ */
+function rejectLater(error: Error): Promise<never> {
+  return new Promise((_, reject) => {
+    void settled.then(() => reject(error));
+  });
 }
 
 /** One id for all breakers of this process that are given none. */

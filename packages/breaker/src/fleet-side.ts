@@ -111,9 +111,10 @@ export class FleetSide {
 
   /** Remembers that somebody would have liked to call. Returns whether a lease is now wanted that was not before. */
   reject(): boolean {
-    const before = this.#wanted();
+    // More than a round has permits for need not be remembered.
+    if (this.#rejections >= this.#settings.halfOpenPermits) return false;
     this.#rejections++;
-    return this.#wanted() > before;
+    return this.#wanted() > 0;
   }
 
   takeLease(nowMs: number): Lease | undefined {
@@ -273,11 +274,10 @@ export class FleetSide {
     return lease.usableUntilMs - (USABLE_SHARE - RENEW_SHARE) * this.#settings.leaseMs;
   }
 
-  /** How many more leases there is use for: one for each call that was rejected, no more than a round has. */
+  /** How many more leases there is use for: one for each call that was rejected, up to a round's permits. */
   #wanted(): number {
     if (this.#view === null || this.#view.state === "closed") return 0;
-    const use = Math.min(this.#settings.halfOpenPermits, this.#rejections);
-    return Math.max(0, use - this.#unused.length - this.#inUse.size);
+    return Math.max(0, this.#rejections - this.#unused.length - this.#inUse.size);
   }
 
   #clearCounts(): void {
