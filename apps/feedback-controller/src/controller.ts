@@ -1,4 +1,4 @@
-import type { Clock, Logger, Random, StorySink } from "@holdfast/core";
+import { type Clock, type Logger, messageOf, type Random, rateLimitedLogger, type StorySink } from "@holdfast/core";
 import type { OverrideStore, Policy } from "@holdfast/policy";
 import { ApiServer } from "./api/api-server.ts";
 import { Component } from "./component.ts";
@@ -61,6 +61,7 @@ export class Controller {
   readonly intake: Intake;
   readonly forwarder: Forwarder;
   readonly #parts: ControllerParts;
+  readonly #logger: Logger;
   readonly #database: ReturnType<typeof openDatabase>;
   readonly #observer: Observer;
   readonly #traces: TraceStore;
@@ -74,8 +75,11 @@ export class Controller {
 
   /** @throws HoldfastError DATA_FILE */
   constructor(parts: ControllerParts) {
-    const { host, clock, random, logger, settings } = parts;
+    const { host, clock, random, settings } = parts;
     this.#parts = parts;
+    // What is said of requests, which come in any number; of decisions every line is written.
+    const logger = rateLimitedLogger(parts.logger, { clock });
+    this.#logger = logger;
     this.#database = openDatabase(parts.data);
     this.#observer = new Observer({ clock, windowMs: settings.windowMs });
     this.#traces = new TraceStore({
@@ -187,7 +191,7 @@ export class Controller {
       this.#keeping.ok();
     } catch (error) {
       this.#keeping.recoverable(error);
-      this.#parts.logger.warn({ error }, "traces not kept");
+      this.#logger.warn({ error: messageOf(error) }, "traces not kept");
     }
   }
 }

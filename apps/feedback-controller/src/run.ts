@@ -1,4 +1,4 @@
-import { jsonLogger, type Logger, rateLimitedLogger, systemClock, systemRandom } from "@holdfast/core";
+import { jsonLogger, type Logger, systemClock, systemRandom } from "@holdfast/core";
 import { createLifecycle, type Lifecycle } from "@holdfast/lifecycle";
 import { loadPolicyFile, memoryOverrideStore, type OverrideStore } from "@holdfast/policy";
 import { redisOverrideStore } from "@holdfast/policy/redis";
@@ -18,7 +18,7 @@ const SPARE_MS = 500;
  * @throws PolicyError, HoldfastError: what is wrong, and which option would make it right
  */
 export async function run(options: ControllerOptions): Promise<void> {
-  const logger = jsonLogger({ level: options.logLevel, base: { service: SERVICE } });
+  const logger = jsonLogger({ level: options.logLevel, base: { name: SERVICE } });
   const policy = loadPolicyFile(options.policy);
   const { store, reachesFleet } = openStore(options, logger);
   const { maxConnections, reservedConnections, windowMs, intervalMs, cooldownMs, overrideTtlMs } = options;
@@ -41,7 +41,7 @@ export async function run(options: ControllerOptions): Promise<void> {
     author: `${SERVICE}/${process.env.HOSTNAME ?? process.pid}`,
     clock: systemClock,
     random: systemRandom,
-    logger: rateLimitedLogger(logger),
+    logger,
   });
   await controller.listen();
   // Our own telemetry takes the way of everybody's: received, kept, passed on. Nothing of ours is instrumented, because

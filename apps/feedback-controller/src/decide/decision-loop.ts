@@ -1,4 +1,12 @@
-import { type Clock, HoldfastError, type Logger, messageOf, type StorySink, type Timer } from "@holdfast/core";
+import {
+  type Clock,
+  HoldfastError,
+  type Logger,
+  messageOf,
+  rateLimitedLogger,
+  type StorySink,
+  type Timer,
+} from "@holdfast/core";
 import type { OverrideStore, Policy } from "@holdfast/policy";
 import type { Component } from "../component.ts";
 import { edgeKey, type Observer } from "../observe/observer.ts";
@@ -27,6 +35,7 @@ export interface DecisionLoopOptions {
 /** Looks at every edge and pool in turn, again and again, and lets each be tuned. */
 export class DecisionLoop {
   readonly #options: DecisionLoopOptions;
+  readonly #troubles: Logger;
   readonly #signals: SignalReader;
   readonly #teller: Teller;
   readonly #tuners = new Map<string, EdgeTuner>();
@@ -38,6 +47,8 @@ export class DecisionLoop {
 
   constructor(options: DecisionLoopOptions) {
     this.#options = options;
+    // A store that is away is met again at every look.
+    this.#troubles = rateLimitedLogger(options.logger, { clock: options.clock });
     this.#signals = new SignalReader(options.observer, options.settings);
     this.#teller = new Teller(options);
     this.#epoch = Math.floor(options.clock.now() / 1_000);
@@ -55,7 +66,7 @@ export class DecisionLoop {
 
   /** One look at everything. Never rejects. */
   async tick(): Promise<void> {
-    const { observer, component, logger } = this.#options;
+    const { observer, component } = this.#options;
     observer.sweep();
     let failure: unknown;
     for (const tuner of this.#current()) {
@@ -65,7 +76,7 @@ export class DecisionLoop {
       } catch (error) {
         failure = error;
         const fields = { service: tuner.service, target: tuner.target, error: messageOf(error) };
-        logger.warn(fields, "an edge could not be looked at");
+        this.#troubles.warn(fields, "an edge could not be looked at");
       }
     }
     if (failure === undefined) component.ok();
