@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -52,17 +52,20 @@ describe("the embedded Postgres", () => {
 });
 
 describe("stopping the embedded Postgres", () => {
-  const mine = () => readdirSync(tmpdir()).filter((name) => name.startsWith("holdfast-postgres-"));
+  /** Where its programs and data are. */
+  const directoryOf = (pid: number) =>
+    readFileSync(`/proc/${pid}/cmdline`, "utf8")
+      .split("\0")[0]!
+      .replace(/\/postgres\/bin.*/, "");
 
   it("leaves no process and no file behind", async () => {
-    const before = new Set(mine());
     const postgres = await startPostgres();
-    const [directory] = mine().filter((name) => !before.has(name));
-    expect(directory).toBeDefined();
+    const directory = directoryOf(postgres.pid);
+    expect(existsSync(directory)).toBe(true);
     await postgres.stop();
     await postgres.stop();
     expect(existsSync(`/proc/${postgres.pid}`)).toBe(false);
-    expect(existsSync(join(tmpdir(), directory!))).toBe(false);
+    expect(existsSync(directory)).toBe(false);
   });
 
   it("keeps the data where a directory was given", async () => {
@@ -95,9 +98,7 @@ describe("stopping the embedded Postgres", () => {
     const client = new Client({ connectionString: url });
     client.on("error", () => {});
     await client.connect();
-    const directory = readFileSync(`/proc/${pid}/cmdline`, "utf8")
-      .split("\0")[0]!
-      .replace(/\/postgres\/bin.*/, "");
+    const directory = directoryOf(pid);
     expect(existsSync(directory)).toBe(true);
     parent.kill(signal);
     await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 10_000 }).toBe(false);

@@ -80,7 +80,7 @@ describe("an SVID from files", () => {
   it("follows a rotation, told by the file system", async () => {
     await authority.writeSvid(directory, "/payments");
     // An hour until the next poll: what comes, came from the watch.
-    const { source } = { source: await open({ pollMs: 600_000 }) };
+    const source = await open({ pollMs: 600_000 });
     const next = await authority.writeSvid(directory, "/payments");
     await changed(source, () => source.svid.certPem === next.certPem);
     expect(source.svid.keyPem).toBe(next.keyPem);
@@ -136,7 +136,8 @@ describe("an SVID from files", () => {
   });
 
   it("says when it was not rotated in time, once, and when it has expired", async () => {
-    const clock = new TestClock(Date.now());
+    const clock = new TestClock();
+    const authority = await ThrowawayAuthority.create({ trustDomain, clock });
     const warnings: string[] = [];
     const logger: Logger = { debug() {}, info() {}, error() {}, warn: (_fields, message) => warnings.push(message) };
     await authority.writeSvid(directory, "/payments", { ttlMs: 600_000, backdateMs: 0 });
