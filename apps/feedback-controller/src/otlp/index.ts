@@ -2,14 +2,10 @@ export {
   decodeResource,
   decodeSpan,
   type FullAttributes,
-  type FullEvent,
-  type FullLink,
-  type FullValue,
   type SpanDetails,
 } from "./decode-span.ts";
 export { readLogsJson, readMetricsJson, readTracesJson } from "./read-json.ts";
 export {
-  type Encoded,
   type Format,
   type LogRecord,
   MAX_ITEMS,
@@ -18,10 +14,8 @@ export {
   type ResourceRecord,
   type Scalar,
   type SpanRecord,
-  type Temporality,
-  type Wanted,
 } from "./records.ts";
 export { scanLogs } from "./scan-logs.ts";
 export { scanMetrics } from "./scan-metrics.ts";
 export { scanTraces } from "./scan-traces.ts";
-export { fullSuccess, type PartialSuccess, readPartialSuccess, retryStatus, rpcCode, statusMessage } from "./status.ts";
+export { fullSuccess, readPartialSuccess, retryStatus, rpcCode, statusMessage } from "./status.ts";

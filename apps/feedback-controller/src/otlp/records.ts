@@ -67,14 +67,6 @@ export interface LogRecord {
   readonly severity: number;
 }
 
-/** What a caller wants read of a request; everything else is skipped without looking at it. */
-export interface Wanted {
-  resource: ReadonlySet<string>;
-  span: ReadonlySet<string>;
-  /** Points of other metrics are skipped whole, but counted. */
-  metric(name: string): boolean;
-}
-
 /** What one request held. `items` counts spans, points or log records, also those that were skipped. */
 export interface Reading<Item> {
   items: number;
