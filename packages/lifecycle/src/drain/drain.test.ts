@@ -7,7 +7,7 @@ import {
   createSecureServer,
 } from "node:http2";
 import { createServer as createHttps, get as getSecure, Agent as SecureAgent } from "node:https";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { type StorySpan, silentLogger } from "@holdfast/core";
 import { ThrowawayAuthority } from "@holdfast/testkit";
@@ -125,7 +125,7 @@ describe.each(Object.entries(apps))("draining %s", (name, make) => {
     await once(unused, secure ? "secureConnect" : "connect");
 
     releaseInDrain();
-    const unusedClosed = once(unused, "close");
+    const unusedClosed = closeOf(unused);
     await lifecycle.shutdown("test");
     expect(await waiting).toBe("held");
     await unusedClosed;
@@ -162,7 +162,7 @@ describe("draining", () => {
     const mute = connect(securePort, "127.0.0.1");
     mute.on("error", () => {}).resume();
     await once(mute, "connect");
-    const closed = Promise.all([once(upgraded, "close"), once(mute, "close")]);
+    const closed = Promise.all([closeOf(upgraded), closeOf(mute)]);
     await lifecycle.shutdown("test");
     await closed;
     expect(drainOutcome()).toBe("timeout");
@@ -211,6 +211,11 @@ describe("draining", () => {
     await expect(lifecycle.serve({} as ServableApp, { port: 0 })).rejects.toThrow(TypeError);
   });
 });
+
+/** Its end, a reset included. */
+function closeOf(socket: Socket): Promise<void> {
+  return new Promise((resolve) => socket.once("close", () => resolve()));
+}
 
 function ask(client: ClientHttp2Session, path: string): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { Server } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createProbeServer } from "./probe-server.ts";
 
@@ -19,6 +19,11 @@ afterAll(() => {
   server.closeAllConnections();
 });
 
+/** Its end, a reset included. */
+function closeOf(socket: Socket): Promise<void> {
+  return new Promise((resolve) => socket.once("close", () => resolve()));
+}
+
 /** Sends bytes as they are and gives back all that comes. */
 async function raw(...parts: (string | Buffer)[]): Promise<string> {
   const socket = connect(port, "127.0.0.1");
@@ -29,7 +34,7 @@ async function raw(...parts: (string | Buffer)[]): Promise<string> {
   socket.on("error", () => {});
   for (const part of parts) socket.write(part);
   socket.end();
-  await once(socket, "close");
+  await closeOf(socket);
   return text;
 }
 
@@ -75,7 +80,7 @@ describe("probe server", () => {
     });
     socket.write(head("POST /livez", `Content-Length: ${100 * 2 ** 20}`));
     const megabyte = Buffer.alloc(2 ** 20);
-    const closed = once(socket, "close");
+    const closed = closeOf(socket);
     for (let sent = 0; sent < 100 && !socket.destroyed; sent++) {
       if (!socket.write(megabyte)) await Promise.race([new Promise((go) => socket.once("drain", go)), closed]);
     }
