@@ -69,7 +69,7 @@ async function failUntilOpen(breaker: CircuitBreaker): Promise<void> {
 }
 
 /** Two instances in a fleet that is open: a third one that made no call has heard of it. */
-async function openFleet(): Promise<[CircuitBreaker, CircuitBreaker]> {
+async function openFleet(): Promise<[CircuitBreaker, CircuitBreaker, quiet: CircuitBreaker]> {
   const options = { openMs: 60_000 };
   const [one, two, quiet] = [
     await instance("one", options),
@@ -78,7 +78,7 @@ async function openFleet(): Promise<[CircuitBreaker, CircuitBreaker]> {
   ];
   await Promise.all([failUntilOpen(one), failUntilOpen(two)]);
   await state(quiet, "open");
-  return [one, two];
+  return [one, two, quiet];
 }
 
 describe("a fleet on a real Redis", () => {
@@ -102,8 +102,8 @@ describe("a fleet on a real Redis", () => {
   });
 
   it("stays open when Redis is flushed while it is, also for who joins later", async () => {
-    const [one, two] = await openFleet();
-    const before = one.snapshot();
+    const [one, two, quiet] = await openFleet();
+    const before = quiet.snapshot();
     await admin.flushall();
     const joined = await instance("late", { openMs: 60_000 });
     await state(joined, "open");
