@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { redisOverrideStore } from "@holdfast/policy/redis";
+
 import { freePort } from "@holdfast/testkit";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { redisOverrideStore } from "../../../packages/policy/src/redis.ts";
 import type { Balance } from "./entries.ts";
 import { checkout, TestFleet } from "./testing/fleet.ts";
 import type { LogLine, RoleProcess } from "./testing/role-process.ts";
