@@ -5,6 +5,8 @@ import { Jaeger, type JaegerSpan } from "./jaeger.ts";
 
 const PROJECT = "holdfast-e2e";
 const env = { ...process.env, COMPOSE_PROJECT_NAME: PROJECT };
+/** Scope of spans that are told by whoever comes later and not ended by a tracer. */
+const STORY_SCOPE = "holdfast.story";
 const services = ["storefront", "payments", "ledger"] as const;
 
 /**
@@ -160,20 +162,22 @@ async function spansCounted(jaeger: Jaeger, window: Window): Promise<string> {
   const closed = logs
     .split("\n")
     .filter((line) => line.includes('"telemetry closed"'))
-    .map((line) => JSON.parse(line) as { service: string; boot: string; spans: { ended: number } });
+    .map(
+      (line) => JSON.parse(line) as { service: string; instance: string; startedAt: string; spans: { ended: number } },
+    );
   must(closed.length === 6, `${closed.length} processes said "telemetry closed", 6 expected`);
   let total = 0;
   for (const service of services) {
     const found = await jaeger.allSpans(service, window.fromMs, window.toMs);
-    for (const { boot, spans } of closed.filter((line) => line.service === service)) {
+    for (const { instance, startedAt, spans } of closed.filter((line) => line.service === service)) {
       // Told spans (crash, shutdown phases) are not ended by the tracer and not among what it counts.
       const here = found.filter(
-        (span) => span.resource["holdfast.boot.id"] === boot && span.attributes["holdfast.story"] !== true,
+        ({ resource, attributes }) =>
+          resource["service.instance.id"] === instance &&
+          resource["process.creation.time"] === startedAt &&
+          attributes["otel.scope.name"] !== STORY_SCOPE,
       );
-      must(
-        here.length === spans.ended,
-        `${service} (boot ${boot}) ended ${spans.ended} spans, Jaeger holds ${here.length}`,
-      );
+      must(here.length === spans.ended, `${instance} ended ${spans.ended} spans, Jaeger holds ${here.length}`);
       total += here.length;
     }
   }

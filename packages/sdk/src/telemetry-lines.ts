@@ -17,5 +17,6 @@ const LINE_RESERVE_MS = 100;
 /** Closes telemetry and says what became of everything: the line that a clean stop is checked against. */
 export async function closeTelemetry(telemetry: Telemetry, logger: Logger, deadlineMs: number): Promise<void> {
   const { clean, ...result } = await telemetry.shutdown(Math.max(0, deadlineMs - LINE_RESERVE_MS));
-  logger[clean ? "info" : "warn"]({ ...result }, "telemetry closed");
+  const startedAt = telemetry.resource["process.creation.time"];
+  logger[clean ? "info" : "warn"]({ startedAt, ...result }, "telemetry closed");
 }

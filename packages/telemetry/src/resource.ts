@@ -18,6 +18,8 @@ export function describeResource(
     "telemetry.distro.name": "holdfast",
     "host.name": hostname(),
     "process.pid": process.pid,
+    // In a container the pid is 1 again and again: only this tells two lives of one instance apart.
+    "process.creation.time": new Date(performance.timeOrigin).toISOString(),
     "process.runtime.name": "nodejs",
     "process.runtime.version": process.versions.node,
     [attr.serviceInstanceId]: env.HOSTNAME || randomUUID(),
