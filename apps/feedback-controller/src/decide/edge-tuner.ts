@@ -96,10 +96,11 @@ export class EdgeTuner {
       return;
     }
     if (signals.liveInstances(this.service, nowMs) === 0) return this.#holdAll("no instance reports its policy");
-    await this.#renew();
     const stored = book.controller;
+    // What instances do not take is not renewed either: it ends by itself.
     if (stored !== undefined && !echoOf(this.#options, stored, nowMs).enough)
       return this.#holdAll("instances do not run the last change yet");
+    await this.#renew();
     for (const knob of this.#order) {
       const decision = this.#consider(knob, target, nowMs);
       if (decision === undefined) continue;

@@ -45,10 +45,16 @@ export class Fleet {
     values.set(key, { value, atMs: nowMs });
   }
 
-  /** How many instances showed themselves since `sinceMs`; the others are forgotten. */
+  /** How many instances showed themselves since `sinceMs`. */
   live(sinceMs: number): number {
+    let count = 0;
+    for (const { seenAtMs } of this.#instances.values()) if (seenAtMs >= sinceMs) count++;
+    return count;
+  }
+
+  /** Forgets the instances that were last seen before `sinceMs`. */
+  sweep(sinceMs: number): void {
     for (const [name, { seenAtMs }] of this.#instances) if (seenAtMs < sinceMs) this.#instances.delete(name);
-    return this.#instances.size;
   }
 
   /** How many live instances run this version of the target's controller layer, or a later one. */

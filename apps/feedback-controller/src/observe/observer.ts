@@ -165,6 +165,9 @@ export class Observer {
     const nowMs = this.#clock.monotonic();
     for (const book of [this.services, this.edges, this.pools, this.#fleets]) book.sweep(nowMs);
     this.#series.sweep(nowMs);
+    const idleSinceMs = nowMs - this.windowMs * IDLE_WINDOWS;
+    for (const fleet of this.#fleets.values()) fleet.sweep(idleSinceMs);
+    for (const pool of this.pools.values()) pool.sweep(idleSinceMs);
   }
 
   #service(name: string, nowMs: number): Service | undefined {

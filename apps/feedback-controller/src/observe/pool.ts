@@ -60,14 +60,11 @@ export class Pool {
       .record(value * 1_000, count, spanMs);
   }
 
-  /** The instances that reported since `sinceMs`; the others are forgotten. */
+  /** The instances that reported since `sinceMs`. */
   members(sinceMs: number, nowMs: number): PoolMember[] {
     const members: PoolMember[] = [];
     for (const [instance, member] of this.#members) {
-      if (member.atMs < sinceMs) {
-        this.#members.delete(instance);
-        continue;
-      }
+      if (member.atMs < sinceMs) continue;
       const wait = member.wait.total(nowMs);
       const use = member.use.total(nowMs);
       members.push({
@@ -83,6 +80,11 @@ export class Pool {
       });
     }
     return members;
+  }
+
+  /** Forgets the instances that last reported before `sinceMs`. */
+  sweep(sinceMs: number): void {
+    for (const [instance, { atMs }] of this.#members) if (atMs < sinceMs) this.#members.delete(instance);
   }
 
   #member(instance: string, nowMs: number): Member | undefined {
