@@ -129,7 +129,7 @@ describe("the controller's program", () => {
     const large = Buffer.alloc(100 * 1024 * 1024, 0x0a);
     const bomb = gzipSync(Buffer.alloc(500 * 1024 * 1024), { level: 1 });
     const statuses: number[] = [];
-    for (let round = 0; round < 5; round++)
+    for (let round = 0; round < 2; round++)
       for (const path of ["/v1/traces", "/v1/metrics", "/v1/logs"])
         for (const [body, headers] of [
           [noise, protobuf],
@@ -180,14 +180,15 @@ describe("the controller's program", () => {
     const port = await new Promise<number>((resolve) => {
       server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
     });
-    for (const flag of ["--otlp-grpc-port", "--otlp-http-port", "--api-port", "--probe-port"]) {
+    const refused = async (flag: string): Promise<void> => {
       await using controller = new ControllerProcess([...quick, flag, String(port)]);
       expect(await controller.ended).toBe(1);
       expect(controller.stderr).toContain(String(port));
       expect(controller.stderr).toContain(flag === "--probe-port" ? "probe" : flag);
-    }
+    };
+    await Promise.all(["--otlp-grpc-port", "--otlp-http-port", "--api-port", "--probe-port"].map(refused));
     server.close();
-  }, 40_000);
+  }, 60_000);
 
   it("prints its help", async () => {
     await using controller = new ControllerProcess(["--help"]);
