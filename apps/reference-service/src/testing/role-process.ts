@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { guardChild } from "@holdfast/testkit";
 import type { Role } from "../config.ts";
 
 export type LogLine = Readonly<Record<string, unknown>>;
@@ -38,10 +39,10 @@ export class RoleProcess implements AsyncDisposable {
     this.#child = child;
     createInterface({ input: child.stdout }).on("line", (line) => this.#take(line));
     createInterface({ input: child.stderr }).on("line", (line) => this.#errors.push(line));
-    const kill = (): void => void child.kill("SIGKILL");
-    process.once("exit", kill);
+    // A test that is interrupted leaves nothing running.
+    const guard = guardChild(child.pid!);
+    child.once("exit", () => guard.dismiss());
     this.ended = once(child, "close").then(([code, signal]) => {
-      process.removeListener("exit", kill);
       this.#wake();
       return { code: code as number | null, signal: signal as NodeJS.Signals | null };
     });
