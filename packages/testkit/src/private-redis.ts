@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { HoldfastError, messageOf } from "@holdfast/core";
-import { type Guard, guardChild } from "./child-guard.ts";
+import { type Guard, guardChild, guardDirectory } from "./child-guard.ts";
 import { freePort } from "./free-port.ts";
 
 export interface StartRedisOptions {
@@ -79,7 +79,8 @@ class RedisProcess implements PrivateRedis {
   readonly #args: readonly string[];
   readonly #directory: string;
   #child: ChildProcess | undefined;
-  #guard: Guard | undefined;
+  /** For as long as the directory is there; the server may be killed and restarted meanwhile. */
+  readonly #guard: Guard;
 
   constructor(path: string, args: readonly string[], port: number) {
     this.#path = path;
@@ -87,6 +88,7 @@ class RedisProcess implements PrivateRedis {
     this.port = port;
     this.url = `redis://127.0.0.1:${port}`;
     this.#directory = mkdtempSync(join(tmpdir(), "holdfast-redis-"));
+    this.#guard = guardDirectory(this.#directory);
   }
 
   get pid(): number {
@@ -115,13 +117,12 @@ class RedisProcess implements PrivateRedis {
       throw failed(`could not be started (${error.message})`);
     }
     const pid = child.pid;
-    const guard = guardChild(pid, { directory: this.#directory });
+    const guard = guardChild(pid);
     child.once("exit", () => {
       guard.dismiss();
       if (this.#child === child) this.#child = undefined;
     });
     this.#child = child;
-    this.#guard = guard;
     const deadline = performance.now() + START_TIMEOUT_MS;
     while (!(await answers(this.port, pid))) {
       if (child.exitCode !== null || child.signalCode !== null) throw failed("ended at once");
@@ -157,8 +158,8 @@ class RedisProcess implements PrivateRedis {
 
   async close(): Promise<void> {
     await this.kill();
-    this.#guard?.dismiss();
     rmSync(this.#directory, { recursive: true, force: true });
+    this.#guard.dismiss();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
