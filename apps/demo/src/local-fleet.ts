@@ -23,7 +23,7 @@ import type { Terminal } from "./terminal.ts";
 /** What the ledger's Postgres allows: little, so that the controller's guard over all pools has something to guard. */
 const MAX_CONNECTIONS = 40;
 /** Time that an entry spends in Postgres on top of its own work: what makes two connections an instance too few. */
-const LEDGER_WORK_MS = 50;
+const LEDGER_WORK_MS = 70;
 const READY_TIMEOUT_MS = 45_000;
 
 const referenceService = fileURLToPath(new URL("../../reference-service/src/main.ts", import.meta.url));

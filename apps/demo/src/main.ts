@@ -12,7 +12,7 @@ import { Terminal } from "./terminal.ts";
 import { Traffic } from "./traffic.ts";
 
 /** Checkouts a second: enough to keep the ledger's small pool busy, little enough for two cores. */
-const RATE = 60;
+const RATE = 40;
 /** The story must end by itself within 120 s; whatever hangs is cut before that. */
 const LONGEST_STORY_MS = 115_000;
 
