@@ -23,7 +23,7 @@ import type { Terminal } from "./terminal.ts";
 /** What the ledger's Postgres allows: little, so that the controller's guard over all pools has something to guard. */
 const MAX_CONNECTIONS = 40;
 /** Time that an entry spends in Postgres on top of its own work: what makes two connections an instance too few. */
-const LEDGER_WORK_MS = 70;
+const LEDGER_WORK_MS = 75;
 const READY_TIMEOUT_MS = 45_000;
 
 const referenceService = fileURLToPath(new URL("../../reference-service/src/main.ts", import.meta.url));
@@ -80,8 +80,6 @@ export async function localFleet(
   );
 
   const policy = fileURLToPath(policyFile);
-  // What one process has compiled, its siblings and its successor after a crash need not compile again.
-  const compileCache = { NODE_COMPILE_CACHE: join(home, "compile-cache") };
   const adminToken = randomBytes(24).toString("hex");
   const controller = ports.controller;
   await supervisor.start({
@@ -106,7 +104,6 @@ export async function localFleet(
     ],
     env: {
       ...inherited(),
-      ...compileCache,
       HOLDFAST_PROBE_PORT: String(controller.probe),
       HOLDFAST_PROBE_HOST: "127.0.0.1",
       HOLDFAST_STATE_DIR: join(home, "state", "controller"),
@@ -121,7 +118,6 @@ export async function localFleet(
       args: ["--conditions=@holdfast/source", referenceService, "--role", instance.role],
       env: {
         ...inherited(),
-        ...compileCache,
         ...store.env,
         HOST: "127.0.0.1",
         PORT: String(places.main),

@@ -32,8 +32,8 @@ export interface TrafficSummary {
 }
 
 /**
- * Customers who check out at a steady rate, whatever the answers (an open loop: a slow service does not get fewer calls,
- * as it would not in life).
+ * Customers who check out independently of each other (a Poisson process), whatever the answers: an open loop, since a
+ * slow service does not get fewer calls in life either.
  */
 export class Traffic implements AsyncDisposable {
   readonly #options: TrafficOptions;
@@ -41,7 +41,6 @@ export class Traffic implements AsyncDisposable {
   readonly #calls: Call[] = [];
   readonly #inFlight = new Set<Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
-  #due = 0;
   #sent = 0;
 
   constructor(options: TrafficOptions) {
@@ -51,14 +50,14 @@ export class Traffic implements AsyncDisposable {
 
   start(): void {
     const { rate } = this.#options;
-    let last = performance.now();
+    const untilNext = (): number => (-Math.log(1 - Math.random()) / rate) * 1_000;
+    let nextMs = performance.now() + untilNext();
     this.#timer = setInterval(() => {
       const now = performance.now();
       // A stalled driver must not come back with a burst that no customers would make.
-      this.#due += (Math.min(now - last, 1_000) / 1_000) * rate;
-      last = now;
-      for (; this.#due >= 1; this.#due--) this.#send();
-    }, 10);
+      nextMs = Math.max(nextMs, now - 1_000);
+      for (; nextMs <= now; nextMs += untilNext()) this.#send();
+    }, 5);
   }
 
   /** Stops calling and waits for the answers. */
