@@ -150,7 +150,8 @@ local function fleet_trips(record, window_key, request)
           down = down + 1
           run = run + domain_run
         end
-        if f > worst_failures then
+        -- Of several with as many failures the one with fewest calls: HGETALL has no order to rely on.
+        if f > worst_failures or (f == worst_failures and s + f < worst_calls) then
           worst_failures = f
           worst_calls = s + f
         end

@@ -49,6 +49,19 @@ describe("the quorum", () => {
     );
   });
 
+  it("leaves out the same one of two domains with as many failures, whichever comes first", () => {
+    const fine = { successes: 8, failures: 0, run: 0 };
+    const half = { successes: 7, failures: 14, run: 0 };
+    const dead = { successes: 0, failures: 14, run: 0 };
+    for (const domains of [
+      [fine, half, dead],
+      [dead, half, fine],
+      [half, fine, dead],
+    ]) {
+      expect(fleetTrips(domains, report, settings)).toBe(false);
+    }
+  });
+
   it("asks of a single domain that tripped no more calls than it has, and of a rate nothing less", () => {
     const few = { successes: 2, failures: 4, run: 1 };
     expect(fleetTrips([few], report, settings)).toBe(true);

@@ -65,7 +65,8 @@ export function fleetTrips(
       down++;
       run += domain.run;
     }
-    if (domain.failures > worstFailures) {
+    // Of several with as many failures the one with fewest calls: a fixed choice, and the one that asks most of the rest.
+    if (domain.failures > worstFailures || (domain.failures === worstFailures && domainCalls < worstCalls)) {
       worstFailures = domain.failures;
       worstCalls = domainCalls;
     }
