@@ -70,7 +70,12 @@ export async function composeFleet(terminal: Terminal): Promise<Fleet> {
     storeName: "Redis",
     privateStore: {
       kill: async () => void (await compose(["kill", "--signal", "SIGKILL", "redis"])),
-      revive: async () => void (await compose(["up", "--detach", "--wait", "--no-recreate", "redis"])),
+      revive: async () => {
+        await compose(["start", "redis"]);
+        const startedAtMs = Date.now();
+        while (!(await compose(["exec", "-T", "redis", "redis-cli", "ping"]).catch(() => "")).includes("PONG"));
+        return startedAtMs;
+      },
     },
     jaegerUrl: url("jaeger", 16686),
     onLine(listener) {

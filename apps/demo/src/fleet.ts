@@ -22,8 +22,8 @@ export interface Instance {
 export interface PrivateStore {
   /** SIGKILL. Resolves when it is gone. */
   kill(): Promise<void>;
-  /** Starts it again, empty, at the same address. Resolves when it answers. */
-  revive(): Promise<void>;
+  /** Starts it again, empty, at the same address. Resolves with the moment from which it answered, in milliseconds since the epoch. */
+  revive(): Promise<number>;
 }
 
 /** What the story is told of: everything is running, here or in containers. */

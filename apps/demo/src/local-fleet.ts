@@ -257,7 +257,7 @@ async function startStore(options: LocalFleetOptions, home: string, started: Asy
   return {
     name: `private Redis on port ${redis.port}`,
     env: { HOLDFAST_REDIS_URL: redis.url },
-    private: { kill: () => redis.kill("SIGKILL"), revive: () => redis.restart() },
+    private: { kill: () => redis.kill("SIGKILL"), revive: () => redis.restart().then(Date.now) },
   };
 }
 

@@ -50,7 +50,8 @@ export async function start(options: HoldfastOptions): Promise<Holdfast> {
 
   const telemetry = startTelemetry({
     service,
-    namespace: options.namespace,
+    // An unnamed namespace is no attribute: it would say nothing.
+    namespace: namespace === "default" ? undefined : namespace,
     instance: options.instance,
     version: options.version,
     resource: options.resource,

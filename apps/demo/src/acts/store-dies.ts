@@ -15,13 +15,14 @@ export const storeDies: Act = {
     await watchTraffic(stage, "without the store", 3_000);
     const alone = traffic.summary(from);
     terminal.say(`${alone.calls} checkouts without it, ${alone.errors} failed`);
-    await store.revive();
-    const revivedAt = Date.now();
+    const revivedAt = await store.revive();
     const expected = fleet.instances.length;
     const back = await events.until(() => {
-      const lines = events.all(SHARED, (line) => line.readAtMs >= revivedAt);
+      const lines = events.all(SHARED, (line) => line.readAtMs >= from);
       const names = new Set(lines.map((line) => line.instance));
-      return names.size >= expected ? Math.max(...lines.map((line) => line.readAtMs)) - revivedAt : undefined;
+      return names.size >= expected
+        ? Math.max(0, Math.max(...lines.map((line) => line.readAtMs)) - revivedAt)
+        : undefined;
     }, 10_000);
     await watchTraffic(stage, "with the store again", 1_000);
     const seen = traffic.summary(from);

@@ -43,7 +43,7 @@ describe("a destination", () => {
     expect(server.requests.map(({ body }) => body.toString()).toSorted()).toEqual(
       Array.from({ length: 200 }, (_, i) => `span ${i}`).toSorted(),
     );
-    expect(destination.counts).toEqual({ sent: 200, failed: 0, dropped: 0, rejected: 0, queuedBytes: 0 });
+    expect(destination.counts).toEqual({ sent: 200, failed: 0, dropped: 0, rejected: 0, unwanted: 0, queuedBytes: 0 });
   });
 
   it.each([429, 502, 503, 504])(
@@ -90,6 +90,22 @@ describe("a destination", () => {
     await destination.close(5_000);
     expect(server.requests.length).toBe(2);
     expect(destination.counts).toMatchObject({ sent: 1, failed: 1 });
+  });
+
+  it("is spared a kind of telemetry that it does not take, and asked again after a while", async () => {
+    await using server = await OtlpDestination.start();
+    server.answers.push({ status: 404 });
+    const { clock, destination } = new Sender(server.url);
+    const points: Parcel = { ...parcel("points"), path: "/v1/metrics" };
+    destination.offer(points);
+    while (destination.counts.unwanted === 0) await new Promise((resolve) => setImmediate(resolve));
+    destination.offer(points);
+    destination.offer(parcel("span"));
+    clock.advance(300_000);
+    destination.offer(points);
+    await destination.close(5_000);
+    expect(server.requests.map(({ path }) => path)).toEqual(["/v1/metrics", "/v1/traces", "/v1/metrics"]);
+    expect(destination.counts).toMatchObject({ sent: 2, unwanted: 2, failed: 0 });
   });
 
   it("may take a part: that is counted, and not sent again", async () => {

@@ -33,6 +33,8 @@ export interface DestinationCounts {
   dropped: number;
   /** Items that it took a request of, but said that it did not take (partial success). */
   rejected: number;
+  /** Items of a kind that the destination does not take. */
+  unwanted: number;
   queuedBytes: number;
 }
 
@@ -46,6 +48,8 @@ const GIVEN_UP_AFTER_MS = 300_000;
 /** Nobody waits for a back-off during shutdown. */
 const DRAIN_WAIT_MS = 100;
 const ANSWER_WITHIN_MS = 10_000;
+/** A destination that does not know a kind of telemetry may be replaced by one that does. */
+const ASKED_AGAIN_AFTER_MS = 300_000;
 /** An answer is a few bytes; more is not read. */
 const LONGEST_ANSWER = 64 * 1024;
 
@@ -68,7 +72,9 @@ export class Destination {
   readonly #draining = new AbortController();
   /** Ends everything. */
   readonly #ended = new AbortController();
-  readonly counts: DestinationCounts = { sent: 0, failed: 0, dropped: 0, rejected: 0, queuedBytes: 0 };
+  /** Paths that the destination does not have, and until when it is not asked again, in milliseconds. */
+  readonly #unknownUntilMs = new Map<string, number>();
+  readonly counts: DestinationCounts = { sent: 0, failed: 0, dropped: 0, rejected: 0, unwanted: 0, queuedBytes: 0 };
 
   constructor(options: DestinationOptions) {
     this.#options = options;
@@ -91,6 +97,10 @@ export class Destination {
   /** Takes a request to pass on, or counts it as dropped when the queue is full. */
   offer(parcel: Parcel): void {
     const { maxQueueBytes, component, logger, clock } = this.#options;
+    if (clock.monotonic() < (this.#unknownUntilMs.get(parcel.path) ?? 0)) {
+      this.counts.unwanted += parcel.items;
+      return;
+    }
     if (this.counts.queuedBytes + parcel.bytes.length > maxQueueBytes || this.#ended.signal.aborted) {
       this.counts.dropped += parcel.items;
       component.recoverable(new Error("the queue is full"));
@@ -121,8 +131,11 @@ export class Destination {
     this.counts.queuedBytes = 0;
     await this.#pool.destroy();
     component.stopped();
-    const { sent, failed, dropped } = this.counts;
-    logger[lost > 0 ? "warn" : "info"]({ destination: this.url, sent, failed, dropped, lost }, "forwarding closed");
+    const { sent, failed, dropped, unwanted } = this.counts;
+    logger[lost > 0 ? "warn" : "info"](
+      { destination: this.url, sent, failed, dropped, unwanted, lost },
+      "forwarding closed",
+    );
   }
 
   async #send(): Promise<void> {
@@ -147,9 +160,18 @@ export class Destination {
       result = await this.#attempt(parcel);
     }
     if (result.outcome === "sent") component.ok();
+    else if (result.outcome === "unwanted") this.#setAside(parcel.path);
     else logger.warn({ destination: this.url, items: parcel.items, error: result.error }, "telemetry not passed on");
-    this.counts[result.outcome === "sent" ? "sent" : "failed"] += parcel.items;
+    this.counts[result.outcome === "retry" ? "failed" : result.outcome] += parcel.items;
     this.counts.queuedBytes -= parcel.bytes.length;
+  }
+
+  /** Jaeger takes traces and nothing else: what it answers with 404 is not sent to it again and again. */
+  #setAside(path: string): void {
+    const { clock, logger } = this.#options;
+    const known = this.#unknownUntilMs.has(path);
+    this.#unknownUntilMs.set(path, clock.monotonic() + ASKED_AGAIN_AFTER_MS);
+    if (!known) logger.info({ destination: this.url, path }, "the destination does not take this kind of telemetry");
   }
 
   /** Between attempts: a while with jitter, or hardly any when we are about to end. */
@@ -191,6 +213,7 @@ export class Destination {
       return { outcome: "sent" };
     }
     const error = `the destination answered ${statusCode}`;
+    if (statusCode === 404) return { outcome: "unwanted", error };
     if (!RETRYABLE.has(statusCode)) return { outcome: "failed", error };
     const seconds = Number(retryAfter ?? 0);
     return { outcome: "retry", afterMs: Number.isFinite(seconds) ? Math.min(seconds, 60) * 1_000 : 0, error };
@@ -199,7 +222,7 @@ export class Destination {
 
 type Attempt =
   | { outcome: "sent" }
-  | { outcome: "failed"; error: string }
+  | { outcome: "failed" | "unwanted"; error: string }
   | { outcome: "retry"; afterMs: number; error: string };
 
 async function readAnswer(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
