@@ -69,7 +69,7 @@ export async function run(): Promise<BarResult> {
         "largest growth, MiB": worst.mib,
         "grew most": worst.name,
         "a checkout afterwards": checkout.status,
-        ...Object.fromEntries([...outcomes].sort()),
+        ...Object.fromEntries([...outcomes].sort(([a], [b]) => a.localeCompare(b))),
       },
     };
   } finally {

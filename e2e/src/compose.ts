@@ -134,7 +134,7 @@ async function crash(jaeger: Jaeger, window: Window): Promise<string> {
   const requests = span.links.filter((link) => link.traceId !== span.traceId);
   must(requests.length > 0, "the crash is linked to no request in flight");
   must(span.attributes["exception.type"] !== undefined, "the crash does not say which exception it was");
-  return `trace ${span.traceId}: ${probes.length} failed probes, ${requests.length} requests in flight, ${String(span.attributes["exception.type"])}`;
+  return `trace ${span.traceId}: ${probes.length} failed probes, ${requests.length} requests in flight, ${JSON.stringify(span.attributes["exception.type"])}`;
 }
 
 async function decisions(jaeger: Jaeger, window: Window): Promise<string> {
