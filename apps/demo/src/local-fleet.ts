@@ -4,20 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import {
-  guardDirectory,
-  hasRedis,
-  type PrivateRedis,
-  probe,
-  type Rotation,
-  startRedis,
-  ThrowawayAuthority,
-} from "@holdfast/testkit";
+import { guardDirectory, probe, type Rotation, ThrowawayAuthority } from "@holdfast/testkit";
 import { startPostgres } from "./embedded-postgres.ts";
-import type { Fleet, FleetLine, Instance, PrivateStore, Role } from "./fleet.ts";
+import type { Fleet, FleetLine, Instance, Role } from "./fleet.ts";
 import type { DemoOptions } from "./options.ts";
 import { checkPorts, type WishedPort } from "./ports.ts";
 import { ProcessSupervisor } from "./process-supervisor.ts";
+import { policyOfItsOwn, startStore } from "./store.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What the ledger's Postgres allows: little, so that the controller's guard over all pools has something to guard. */
@@ -79,7 +72,7 @@ export async function localFleet(
     tell({ instance: name, readAtMs: Date.now(), fields: { msg: "process ended", code, signal, expected } }),
   );
 
-  const policy = fileURLToPath(policyFile);
+  const policy = options.redis === undefined ? fileURLToPath(policyFile) : policyOfItsOwn(policyFile, home, terminal);
   const adminToken = randomBytes(24).toString("hex");
   const controller = ports.controller;
   await supervisor.start({
@@ -231,40 +224,6 @@ function layPorts(first: number): Ports {
     ports.push({ port, what: `the controller's ${what}`, process: "controller", option });
   }
   return Object.assign(ports, { controller });
-}
-
-interface Store {
-  name: string;
-  /** Tells a service which store to use. */
-  env: { HOLDFAST_REDIS_URL?: string; HOLDFAST_SQLITE?: string };
-  private: PrivateStore | undefined;
-}
-
-async function startStore(options: LocalFleetOptions, home: string, started: AsyncDisposableStack): Promise<Store> {
-  if (options.redis)
-    return {
-      name: `the Redis at ${withoutPassword(options.redis)}`,
-      env: { HOLDFAST_REDIS_URL: options.redis },
-      private: undefined,
-    };
-  if (!hasRedis())
-    return {
-      name: "SQLite (no redis-server is installed; fleets on several machines share through Redis)",
-      env: { HOLDFAST_SQLITE: join(home, "store.sqlite") },
-      private: undefined,
-    };
-  const redis: PrivateRedis = started.use(await startRedis());
-  return {
-    name: `private Redis on port ${redis.port}`,
-    env: { HOLDFAST_REDIS_URL: redis.url },
-    private: { kill: () => redis.kill("SIGKILL"), revive: () => redis.restart().then(Date.now) },
-  };
-}
-
-function withoutPassword(url: string): string {
-  const parsed = new URL(url);
-  parsed.password = parsed.password && "***";
-  return parsed.href;
 }
 
 async function startAuthority(

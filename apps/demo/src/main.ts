@@ -6,6 +6,7 @@ import { Events } from "./events.ts";
 import type { Fleet } from "./fleet.ts";
 import { localFleet } from "./local-fleet.ts";
 import { type DemoOptions, parseOptions, UsageError, usage } from "./options.ts";
+import { PortTakenError } from "./ports.ts";
 import { allHappened, renderReport } from "./report.ts";
 import { tellStory } from "./tell.ts";
 import { Terminal } from "./terminal.ts";
@@ -46,9 +47,8 @@ async function main(): Promise<number> {
     const starting = options.compose ? composeFleet(terminal) : localFleet(options, policyFile, terminal);
     fleet = await starting;
   } catch (error) {
-    console.error(
-      `\n${HoldfastError.is(error) || error instanceof UsageError ? error.message : (error as Error).stack}`,
-    );
+    const expected = HoldfastError.is(error) || error instanceof PortTakenError;
+    console.error(`\n${expected ? error.message : (error as Error).stack}`);
     return 1;
   }
   try {
