@@ -78,7 +78,6 @@ function clientOf(port: number, channel: ChannelCredentials): Client {
   const client = new Client(`127.0.0.1:${port}`, channel, {
     // Without a pool of its own a test would be handed a connection that another one has made.
     "grpc.use_local_subchannel_pool": 1,
-    "grpc.ssl_target_name_override": "payments",
   });
   cleanups.push(() => client.close());
   return client;

@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, isIP } from "node:net";
 import { type ChannelCredentials, experimental, type Server, ServerCredentials } from "@grpc/grpc-js";
 import { serverCheck } from "./mtls-client.ts";
 import type { MtlsOptions } from "./mtls-options.ts";
@@ -53,9 +53,23 @@ export async function listenGrpc(server: Server, options: ListenGrpcOptions): Pr
  */
 export function grpcClientCredentials(options: MtlsOptions): ChannelCredentials {
   const provider = certificateProvider(options.source);
-  return experimental.createCertificateProviderChannelCredentials(provider, provider, {
+  const channel = experimental.createCertificateProviderChannelCredentials(provider, provider, {
     checkServerIdentity: serverCheck(options),
   });
+  // grpc-js names the address to the server as its TLS server name, and Node 26 refuses one that is an IP address
+  // (RFC 6066, section 3). What counts here is the identity, so such a server is given a name of no meaning.
+  const connect = channel._createSecureConnector.bind(channel);
+  channel._createSecureConnector = (target, channelOptions, ...rest) =>
+    connect(target, isIpTarget(target.path) ? { [SERVER_NAME]: "spiffe", ...channelOptions } : channelOptions, ...rest);
+  return channel;
+}
+
+const SERVER_NAME = "grpc.ssl_target_name_override";
+
+/** `127.0.0.1:50051`, `[::1]:50051`, or several of them. */
+function isIpTarget(path: string): boolean {
+  const host = path.split(",", 1)[0]!.replace(/:\d+$/, "");
+  return isIP(host.replace(/^\[|\]$/g, "")) !== 0;
 }
 
 /** Who calls: for handlers and interceptors of a server that `listenGrpc` opened. Undefined without mutual TLS. */
