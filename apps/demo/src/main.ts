@@ -76,7 +76,16 @@ async function runStory(fleet: Fleet, terminal: Terminal, interrupted: Promise<"
     return 1;
   }
   terminal.print(`\n${renderReport(outcome)}`);
-  if (fleet.jaegerUrl) terminal.print(`\nTraces: ${fleet.jaegerUrl}/search?service=payments`);
+  if (fleet.jaegerUrl) {
+    terminal.print("\nIn Jaeger");
+    for (const { what, traceId } of outcome)
+      if (traceId) terminal.print(`  ${what}: ${fleet.jaegerUrl}/trace/${traceId}`);
+    terminal.print(`  checkouts: ${fleet.jaegerUrl}/search?service=storefront`);
+    terminal.print(
+      `  rejected by an open breaker: ${fleet.jaegerUrl}/search?service=payments&tags=${encodeURIComponent('{"holdfast.rejection.reason":"breaker-open"}')}`,
+    );
+    terminal.print(`  shutdowns: ${fleet.jaegerUrl}/search?service=payments&operation=lifecycle.shutdown`);
+  }
   return allHappened(outcome) ? 0 : 1;
 }
 

@@ -7,6 +7,8 @@ export interface Finding {
   measured: string;
   /** Whether it happened as it should. Undefined: only told, nothing to pass. */
   happened?: boolean | undefined;
+  /** The trace that shows it. */
+  traceId?: string | undefined;
 }
 
 /** The closing table. */

@@ -63,11 +63,9 @@ export const crash: Act = {
     );
     if (restarted)
       terminal.say(`${victim.name}: ready again ${ms(restarted.readAtMs - crashedAt)} after the crash was asked for`);
-    const watching = watchTraffic(stage, "waiting for the story", 15_000);
-    const story = await Promise.race([
-      findStory(stage, victim.name, restarted?.readAtMs ?? crashedAt),
-      watching.then(() => undefined),
-    ]);
+    const finding = findStory(stage, victim.name, restarted?.readAtMs ?? crashedAt);
+    await watchTraffic(stage, "waiting for the story", 25_000, finding);
+    const story = await finding;
     const seen = traffic.summary(from);
     if (story) for (const line of story.lines) terminal.say(line);
     await prober.close();
@@ -84,6 +82,7 @@ export const crash: Act = {
           ? `trace ${story.traceId}: ${story.probes} failed probes, ${story.requests} requests in flight linked; told ${Math.round(story.toldMs)} ms after the next process was ready; ${seen.errors} of ${seen.calls} checkouts failed meanwhile`
           : "not told",
         happened: story !== undefined && story.probes > 0 && story.requests > 0,
+        traceId: story?.traceId,
       },
     ];
   },

@@ -25,11 +25,20 @@ export function instancesOf(fleet: Fleet, role: Role): Instance[] {
   return fleet.instances.filter((instance) => instance.role === role);
 }
 
-/** Lets traffic run for a while, showing what it sees. */
-export async function watchTraffic(stage: Stage, what: string, durationMs: number): Promise<void> {
+/** Lets traffic run for a while, or until something is over, showing what it sees. */
+export async function watchTraffic(
+  stage: Stage,
+  what: string,
+  durationMs: number,
+  until: Promise<unknown> = new Promise(() => {}),
+): Promise<void> {
   const from = Date.now();
+  const over = until.then(
+    () => true,
+    () => true,
+  );
   while (Date.now() - from < durationMs) {
-    await delay(Math.min(500, durationMs));
+    if (await Promise.race([over, delay(Math.min(500, durationMs), false)])) return;
     const { calls, charged, deferred, errors } = stage.traffic.summary(from);
     stage.terminal.progress(`${what}: ${calls} checkouts, ${charged} charged, ${deferred} deferred, ${errors} failed`);
   }

@@ -38,8 +38,7 @@ export const tuning: Act = {
       const confirmed = decisions().filter((decision) => decision.confirmedAfterMs !== undefined);
       return knobs.every((knob) => confirmed.some((decision) => decision.knob === knob)) ? true : undefined;
     }, 40_000);
-    const watching = watchTraffic(stage, "waiting for the controller's decisions", 40_000);
-    await Promise.race([done, watching]);
+    await watchTraffic(stage, "waiting for the controller's decisions", 40_000, done);
     return knobs.map((knob) => {
       const ours = decisions().filter((decision) => decision.knob === knob);
       const confirmed = ours.filter((decision) => decision.confirmedAfterMs !== undefined);
@@ -51,6 +50,7 @@ export const tuning: Act = {
           ? `${first.line.service} -> ${first.line.target}: ${steps}; ${confirmed.length} of ${ours.length} confirmed by the instances, the first after ${ms(confirmed[0]?.confirmedAfterMs ?? Number.NaN)}`
           : "no decision",
         happened: confirmed.length > 0,
+        traceId: first && String(first.line.traceId),
       };
     });
   },
