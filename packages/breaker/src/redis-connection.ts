@@ -5,7 +5,11 @@ import type { Redis, RedisOptions } from "ioredis";
 /** Between two attempts to connect: doubled from the first to the longest, less up to a half by chance. */
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 500;
-const CONNECT_TIMEOUT_MS = 2_000;
+/**
+ * A host that vanished with its address answers nothing at all, not even a refusal: an attempt begun just before it comes
+ * back, and the wait after it, must together stay below the 2 s in which sharing is promised to go on.
+ */
+const CONNECT_TIMEOUT_MS = 1_000;
 
 export interface RedisConnectionOptions {
   /** An address, an instance whose options are copied (never its connection), or options. */
