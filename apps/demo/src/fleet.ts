@@ -20,6 +20,8 @@ export interface Instance {
 
 /** A store that the story may kill and bring back, because nobody else uses it. */
 export interface PrivateStore {
+  /** Within how many milliseconds of its return everybody must share through it again. */
+  backWithinMs: number;
   /** SIGKILL. Resolves when it is gone. */
   kill(): Promise<void>;
   /** Starts it again, empty, at the same address. Resolves with the moment from which it answered, in milliseconds since the epoch. */

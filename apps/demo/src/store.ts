@@ -76,7 +76,7 @@ export async function startStore(
   return {
     name: `private Redis on port ${redis.port}`,
     env: { HOLDFAST_REDIS_URL: redis.url },
-    private: { kill: () => redis.kill("SIGKILL"), revive: () => redis.restart().then(Date.now) },
+    private: { backWithinMs: 2_000, kill: () => redis.kill("SIGKILL"), revive: () => redis.restart().then(Date.now) },
   };
 }
 

@@ -35,7 +35,7 @@ export const storeDies: Act = {
       {
         what: "store killed",
         measured: `${seen.calls} checkouts, ${seen.errors} failed; shared again ${back === undefined ? "not within 10 s" : `${ms(back)} after its return`}`,
-        happened: seen.errors === 0 && back !== undefined && back <= 2_000,
+        happened: seen.errors === 0 && back !== undefined && back <= store.backWithinMs,
       },
     ];
   },
